@@ -1,0 +1,1 @@
+"""The optimisations of the method."""

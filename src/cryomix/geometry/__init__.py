@@ -1,0 +1,1 @@
+"""Rotations, placements and Fourier grids: tensors to tensors."""

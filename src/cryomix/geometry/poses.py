@@ -1,0 +1,98 @@
+"""Where each particle sits: its rotation and its in-plane shift."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Poses:
+    """One rigid-body placement per particle.
+
+    Attributes
+    ----------
+    rotation
+        Takes a point of the model (x, y, z) to the view frame: ``r_view = R @ r_model``.
+        The beam runs along view z.
+    shift
+        In-plane offset (x, y) of the model's origin from the image centre, Å. It moves the
+        projection towards larger column, larger row; RELION's origin is its negative.
+    """
+
+    rotation: Float[Tensor, "particles 3 3"]
+    shift: Float[Tensor, "particles 2"]
+
+    def __post_init__(self) -> None:
+        if len(self.rotation) != len(self.shift):
+            raise ValueError(f"{len(self.rotation)} rotations but {len(self.shift)} shifts")
+
+    def __len__(self) -> int:
+        return len(self.rotation)
+
+    def __getitem__(self, index: slice | Tensor) -> "Poses":
+        return Poses(self.rotation[index], self.shift[index])
+
+
+def euler_to_rotation(euler_deg: Float[Tensor, "particles 3"]) -> Float[Tensor, "particles 3 3"]:
+    """Rotation of RELION's (rot, tilt, psi): intrinsic ZYZ, degrees, model → view.
+
+    A = Rz(-psi) Ry(-tilt) Rz(-rot) written as active rotations, so that the rows of A are the
+    view axes in the model's frame.
+    """
+    rot, tilt, psi = torch.deg2rad(euler_deg).unbind(-1)
+    return _about_z(psi) @ _about_y(tilt) @ _about_z(rot)
+
+
+def rotation_to_euler(rotation: Float[Tensor, "particles 3 3"]) -> Float[Tensor, "particles 3"]:
+    """(rot, tilt, psi) in degrees, the inverse of `euler_to_rotation`.
+
+    At tilt 0 or 180 only a sum of rot and psi is defined; rot is then 0.
+    """
+    tilt = torch.atan2(rotation[:, 2, :2].norm(dim=-1), rotation[:, 2, 2])
+    pole = tilt.sin().abs() < 1e-6
+    rot = torch.atan2(rotation[:, 2, 1], rotation[:, 2, 0])
+    psi = torch.atan2(rotation[:, 1, 2], -rotation[:, 0, 2])
+    psi_at_pole = torch.atan2(-rotation[:, 1, 0], rotation[:, 1, 1])
+    rot = torch.where(pole, torch.zeros_like(rot), rot)
+    psi = torch.where(pole, psi_at_pole, psi)
+    return torch.rad2deg(torch.stack([rot, tilt, psi], dim=-1))
+
+
+def random_poses(count: int, generator: torch.Generator) -> Poses:
+    """`count` rotations drawn uniformly from SO(3), without shift."""
+    quaternion = torch.randn(count, 4, generator=generator)
+    return Poses(_from_quaternion(quaternion), torch.zeros(count, 2))
+
+
+def spread_poses(count: int) -> Poses:
+    """`count` views spread evenly over the sphere, each turned in plane by the golden angle."""
+    golden = math.pi * (3 - math.sqrt(5))
+    step = torch.arange(count, dtype=torch.float64)
+    tilt = torch.acos(1 - 2 * (step + 0.5) / count)
+    euler = torch.stack([step * golden, tilt, step * golden * 0.5], dim=-1)
+    rotation = euler_to_rotation(torch.rad2deg(euler)).float()
+    return Poses(rotation, torch.zeros(count, 2))
+
+
+def _about_z(angle: Tensor) -> Tensor:
+    c, s, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
+    # x' = c x + s y, y' = -s x + c y: the frame turns, the point stays.
+    return torch.stack([c, s, zero, -s, c, zero, zero, zero, one], dim=-1).reshape(-1, 3, 3)
+
+
+def _about_y(angle: Tensor) -> Tensor:
+    c, s, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
+    return torch.stack([c, zero, -s, zero, one, zero, s, zero, c], dim=-1).reshape(-1, 3, 3)
+
+
+def _from_quaternion(quaternion: Float[Tensor, "particles 4"]) -> Float[Tensor, "particles 3 3"]:
+    w, x, y, z = (quaternion / quaternion.norm(dim=-1, keepdim=True)).unbind(-1)
+    rows = [
+        1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w),
+        2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
+        2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y),
+    ]  # fmt: skip
+    return torch.stack(rows, dim=-1).reshape(-1, 3, 3)

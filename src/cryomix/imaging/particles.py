@@ -1,0 +1,130 @@
+"""Particle images with their poses and their contrast transfer, read batch by batch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Complex, Float, Int, Int8, Int64
+from torch import Tensor
+
+from cryomix.geometry.fourier import FourierGrid, crop_fourier, to_fourier
+from cryomix.geometry.poses import Poses
+from cryomix.imaging.ctf import Ctf, evaluate_ctf
+
+
+@runtime_checkable
+class ImageStack(Protocol):
+    """Images that may lie on disk."""
+
+    def __len__(self) -> int:
+        """Number of images."""
+        ...
+
+    def read(self, index: Int[Tensor, "batch"]) -> Float[Tensor, "batch n n"]:
+        """The images at `index`, in that order, float32."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Particles:
+    """A particle set.
+
+    Attributes
+    ----------
+    images
+        As stored; protein is positive (white).
+    poses, ctf
+        One each per particle.
+    pixel_size
+        Å.
+    box_size
+        Pixels.
+    half_set
+        1 or 2: the gold-standard halves.
+    source_row
+        Row of the user's file that each particle came from.
+    has_flipped_phases
+        Whether the phases of `images` were already flipped.
+    """
+
+    images: ImageStack
+    poses: Poses
+    ctf: Ctf
+    pixel_size: float
+    box_size: int
+    half_set: Int8[Tensor, "particles"]
+    source_row: Int64[Tensor, "particles"]
+    has_flipped_phases: bool = False
+
+    def __post_init__(self) -> None:
+        counts = {
+            "images": len(self.images), "poses": len(self.poses), "ctf": len(self.ctf),
+            "half_set": len(self.half_set), "source_row": len(self.source_row),
+        }  # fmt: skip
+        if len(set(counts.values())) != 1:
+            raise ValueError(f"one of each per particle is needed, got {counts}")
+
+    def __len__(self) -> int:
+        return len(self.poses)
+
+    @property
+    def grid(self) -> FourierGrid:
+        """Sampling of the images as stored."""
+        return FourierGrid(self.box_size, self.pixel_size)
+
+
+@dataclass(frozen=True, slots=True)
+class ParticleBatch:
+    """Some particles, transformed and ready to be compared with projections.
+
+    Attributes
+    ----------
+    image_ft
+        Mean 0 and variance 1 before the band limit; phases from the centre; CTF still in it.
+    transfer
+        The contrast transfer that is in `image_ft`: the CTF, or its absolute value where phases
+        were flipped already.
+    poses
+        Of these particles.
+    index
+        Into `Particles`.
+    """
+
+    image_ft: Complex[Tensor, "batch rows columns"]
+    transfer: Float[Tensor, "batch rows columns"]
+    poses: Poses
+    index: Int64[Tensor, "batch"]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+def working_grid(particles: Particles, resolution: float) -> FourierGrid:
+    """The smallest even grid whose Nyquist frequency is a quarter beyond `resolution` Å."""
+    length = particles.box_size * particles.pixel_size
+    needed = 2 * int(-(-1.25 * length // resolution))
+    box_size = min(particles.box_size, max(needed, 16))
+    return FourierGrid(box_size, length / box_size)
+
+
+def read_batch(
+    particles: Particles, index: Int64[Tensor, "batch"], grid: FourierGrid
+) -> ParticleBatch:
+    """The particles at `index` on `grid`, whose box must be as long as that of the images."""
+    image = particles.images.read(index)
+    image = image - image.mean(dim=(-2, -1), keepdim=True)
+    image = image / image.std(dim=(-2, -1), keepdim=True).clamp_min(1e-20)
+    image_ft = crop_fourier(to_fourier(image), grid.box_size)
+    transfer = evaluate_ctf(particles.ctf[index], grid)
+    if particles.has_flipped_phases:
+        transfer = transfer.abs()
+    return ParticleBatch(image_ft, transfer, particles.poses[index], index)
+
+
+def iterate_batches(
+    particles: Particles, grid: FourierGrid, index: Int64[Tensor, "chosen"], batch_size: int
+) -> Iterator[ParticleBatch]:
+    """The particles at `index`, in that order, `batch_size` at a time."""
+    for part in index.split(batch_size):
+        yield read_batch(particles, part, grid)

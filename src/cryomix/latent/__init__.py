@@ -1,0 +1,1 @@
+"""From latent coordinates to meaning."""
