@@ -7,7 +7,7 @@ N · window² + n² log n per image; memory is one grid per image, whatever N is
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, no_type_check
 
 import numba
 import numpy as np
@@ -104,6 +104,7 @@ class _Spread(torch.autograd.Function):
 
 
 @numba.njit(cache=True, fastmath=True)
+@no_type_check
 def _window(position, sigma, size, factor):  # type: ignore[no-untyped-def]
     """Fill `factor` with exp(−(i − position)² / 2σ²) for the window; its first index and length."""
     reach = WINDOW * sigma
@@ -123,12 +124,14 @@ def _window(position, sigma, size, factor):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, fastmath=True)
+@no_type_check
 def _reach(width, pixel_size, widening):  # type: ignore[no-untyped-def]
     """Longest window of any Gaussian, pixels."""
     return int(2 * WINDOW * math.sqrt(width.max() ** 2 + widening) / pixel_size) + 2
 
 
 @numba.njit(parallel=True, cache=True, fastmath=True)
+@no_type_check
 def _spread(x, y, mass, width, pixel_size, widening, image):  # type: ignore[no-untyped-def]
     size = image.shape[1]
     longest = _reach(width, pixel_size, widening)
@@ -154,6 +157,7 @@ def _spread(x, y, mass, width, pixel_size, widening, image):  # type: ignore[no-
 
 
 @numba.njit(parallel=True, cache=True, fastmath=True)
+@no_type_check
 def _gather(  # type: ignore[no-untyped-def]
     x, y, mass, width, pixel_size, widening, gradient, x_out, y_out, mass_out, width_out
 ):
