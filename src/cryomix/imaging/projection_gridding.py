@@ -105,7 +105,7 @@ class _Spread(torch.autograd.Function):
 
 @numba.njit(cache=True, fastmath=True)
 @no_type_check
-def _window(position, sigma, size, factor):  # type: ignore[no-untyped-def]
+def _window(position, sigma, size, factor):
     """Fill `factor` with exp(−(i − position)² / 2σ²) for the window; its first index and length."""
     reach = WINDOW * sigma
     first = math.ceil(position - reach)
@@ -125,14 +125,14 @@ def _window(position, sigma, size, factor):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, fastmath=True)
 @no_type_check
-def _reach(width, pixel_size, widening):  # type: ignore[no-untyped-def]
+def _reach(width, pixel_size, widening):
     """Longest window of any Gaussian, pixels."""
     return int(2 * WINDOW * math.sqrt(width.max() ** 2 + widening) / pixel_size) + 2
 
 
 @numba.njit(parallel=True, cache=True, fastmath=True)
 @no_type_check
-def _spread(x, y, mass, width, pixel_size, widening, image):  # type: ignore[no-untyped-def]
+def _spread(x, y, mass, width, pixel_size, widening, image):
     size = image.shape[1]
     longest = _reach(width, pixel_size, widening)
     for b in numba.prange(x.shape[0]):
@@ -158,9 +158,7 @@ def _spread(x, y, mass, width, pixel_size, widening, image):  # type: ignore[no-
 
 @numba.njit(parallel=True, cache=True, fastmath=True)
 @no_type_check
-def _gather(  # type: ignore[no-untyped-def]
-    x, y, mass, width, pixel_size, widening, gradient, x_out, y_out, mass_out, width_out
-):
+def _gather(x, y, mass, width, pixel_size, widening, gradient, x_out, y_out, mass_out, width_out):
     """Sums of the gradient under each Gaussian: Σ g, Σ g·dx, Σ g·dy, Σ g·r²."""
     size = gradient.shape[1]
     longest = _reach(width, pixel_size, widening)
