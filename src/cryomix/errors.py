@@ -35,3 +35,7 @@ class CheckpointError(CryomixError, ValueError):
 
 class DeviceError(CryomixError, RuntimeError):
     """A device that is not there."""
+
+
+class DataWarning(UserWarning):
+    """Input that can be used, but of which some part is set aside."""
