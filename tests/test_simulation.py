@@ -35,8 +35,8 @@ def test_the_moving_domain_moves_alone(system):
 def test_a_linear_motion_keeps_its_direction():
     molecule = make_molecule("linear", FourierGrid(64, 4.0), torch.Generator().manual_seed(1))
     domain = molecule.states.center[:, molecule.moving].mean(1)
-    length = (domain[-1] - domain[0]).norm()
-    assert length == pytest.approx((domain[1:] - domain[:-1]).norm(dim=-1).sum(), rel=1e-5)
+    length = (domain[-1] - domain[0]).norm().item()
+    assert length == pytest.approx((domain[1:] - domain[:-1]).norm(dim=-1).sum().item(), rel=1e-5)
     assert length == pytest.approx(15 * 4.0, rel=1e-5)
 
 
