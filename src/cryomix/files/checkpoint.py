@@ -1,0 +1,160 @@
+"""What cryomix stores between commands: tensors, arrays and tables of numbers."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cryomix.errors import CheckpointError
+from cryomix.files.atomic import write_atomically
+from cryomix.imaging.gaussians import GaussianModel
+
+_GAUSSIAN_KEYS = ("center", "amplitude", "width")
+
+
+def write_gaussians(
+    path: Path, model: GaussianModel, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write one model as float32."""
+    tensors = {key: getattr(model, key).detach().float() for key in _GAUSSIAN_KEYS}
+    write_tensors(path, tensors, metadata)
+
+
+def read_gaussians(path: Path) -> GaussianModel:
+    """One model.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing or malformed, or holds something else than Gaussians of
+        finite center, non-negative amplitude and positive width.
+    """
+    tensors, _ = read_tensors(path)
+    for key in _GAUSSIAN_KEYS:
+        if key not in tensors:
+            raise CheckpointError(f"{path}: not a Gaussian model: it lacks {key!r}")
+    center, amplitude, width = (tensors[key] for key in _GAUSSIAN_KEYS)
+    count = amplitude.numel()
+    if count == 0:
+        raise CheckpointError(f"{path}: a Gaussian model must hold Gaussians, got 0")
+    for key, shape in (("center", (count, 3)), ("amplitude", (count,)), ("width", (count,))):
+        tensor = tensors[key]
+        if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
+            found = f"{tensor.dtype} of shape {tuple(tensor.shape)}"
+            raise CheckpointError(
+                f"{path}: {key!r} must be torch.float32 of shape {shape}, got {found}"
+            )
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: {key!r} must be finite, got NaN or infinity")
+    if not (amplitude >= 0).all():
+        raise CheckpointError(f"{path}: 'amplitude' must not be negative, got {amplitude.min():g}")
+    if not (width > 0).all():
+        raise CheckpointError(f"{path}: 'width' must be positive, got {width.min():g}")
+    return GaussianModel(center, amplitude, width)
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write named tensors and text in one safetensors file."""
+    separate = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = safetensors.torch.save(separate, dict(metadata) if metadata else None)
+    with write_atomically(path) as file:
+        file.write(content)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Named tensors, on the CPU, and text.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing or no safetensors file.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            # Clones, because the file may be replaced while its tensors are in use.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            return tensors, dict(file.metadata() or {})
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+
+
+def write_array(path: Path, array: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]") -> None:
+    """Write one array as .npy; arrays of Python objects are refused."""
+    with write_atomically(path) as file:
+        np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
+
+
+def read_array(path: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.generic]]":
+    """One array from a .npy file; nothing is unpickled.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, truncated or no array of numbers.
+    """
+    try:
+        with path.open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except (ValueError, EOFError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "it is truncated"
+        raise CheckpointError(f"{path}: not a .npy file of numbers: {reason}") from error
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[float]]) -> None:
+    """Write a table of numbers; floats come back as they were."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        if len(row) != len(header):
+            raise ValueError(f"{len(header)} columns but {len(row)} values")
+        writer.writerow(row)
+    with write_atomically(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def read_csv(path: Path) -> dict[str, Float[np.ndarray, "rows"]]:
+    """Columns of a table of numbers, by name.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, has rows of unequal length, or holds anything but numbers.
+    """
+    try:
+        lines = list(csv.reader(path.read_text().splitlines()))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except (ValueError, csv.Error) as error:
+        raise CheckpointError(f"{path}: not a table: {error}") from error
+    if not lines:
+        raise CheckpointError(f"{path}: a table must have a header, got an empty file")
+    header, *rows = lines
+    table = np.empty((len(rows), len(header)))
+    for number, row in enumerate(rows):
+        try:
+            table[number] = [float(value) for value in row]
+        except ValueError:
+            raise CheckpointError(
+                f"{path}: line {number + 2} must hold {len(header)} numbers, got {row}"
+            ) from None
+    return {name: table[:, column] for column, name in enumerate(header)}
+
+
+def _unreadable(path: Path, error: OSError) -> CheckpointError:
+    if isinstance(error, FileNotFoundError):
+        return CheckpointError(f"{path}: there is no such file")
+    return CheckpointError(f"{path}: cannot be read: {error.strerror or error}")

@@ -1,0 +1,188 @@
+"""The job folder: where each result of a run lies."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryomix.errors import CheckpointError, OutputError
+from cryomix.files.atomic import cannot_write
+
+# RELION puts these into the folder of an External job before the job begins.
+_RELION_FILES = frozenset(
+    {
+        "job.star",
+        "job_pipeline.star",
+        "continue_job.star",
+        "default_pipeline.star",
+        "note.txt",
+        "run.out",
+        "run.err",
+        "run.job",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFolder:
+    """Paths inside one job; none of them need exist."""
+
+    path: Path
+
+    @property
+    def run_record(self) -> Path:
+        """What was run."""
+        return self.path / "run.toml"
+
+    @property
+    def neutral_model(self) -> Path:
+        """The Gaussians of the neutral structure."""
+        return self.path / "neutral" / "gaussians.safetensors"
+
+    @property
+    def neutral_map(self) -> Path:
+        """Their density."""
+        return self.path / "neutral" / "neutral.mrc"
+
+    @property
+    def neutral_frc(self) -> Path:
+        """How well they fit, ring by ring."""
+        return self.path / "neutral" / "frc.csv"
+
+    @property
+    def model(self) -> Path:
+        """The trained networks."""
+        return self.path / "model.safetensors"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the states of a training that is under way."""
+        return self.path / "checkpoints"
+
+    @property
+    def latents(self) -> Path:
+        """Latent of each particle, rows in the order of the input."""
+        return self.path / "latents.npy"
+
+    @property
+    def latent_std(self) -> Path:
+        """Its uncertainty."""
+        return self.path / "latent_std.npy"
+
+    @property
+    def particles(self) -> Path:
+        """The user's rows with latents and clusters."""
+        return self.path / "particles.star"
+
+    @property
+    def history(self) -> Path:
+        """Score per epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def analysis(self) -> Path:
+        """Folder of what the latent space was found to hold."""
+        return self.path / "analysis"
+
+    @property
+    def pca(self) -> Path:
+        """Principal components of the latents."""
+        return self.analysis / "pca.npy"
+
+    @property
+    def umap(self) -> Path:
+        """Two-dimensional picture of the latents."""
+        return self.analysis / "umap.npy"
+
+    @property
+    def clusters(self) -> Path:
+        """Cluster of each particle."""
+        return self.analysis / "clusters.npy"
+
+    @property
+    def trajectories(self) -> Path:
+        """Folder of paths through the latent space."""
+        return self.analysis / "trajectories"
+
+    def localized(self, mask_name: str) -> Path:
+        """Latent directions that move the domain of a mask, strongest first."""
+        return self.analysis / f"localized_{mask_name}.npy"
+
+    @property
+    def volumes(self) -> Path:
+        """Folder of the maps."""
+        return self.path / "volumes"
+
+    @property
+    def volume_fsc(self) -> Path:
+        """Folder of their Fourier shell correlations."""
+        return self.volumes / "fsc"
+
+    @property
+    def report(self) -> Path:
+        """The page that shows all of it."""
+        return self.path / "report.html"
+
+
+def create_job(path: Path, *, resume: bool) -> JobFolder:
+    """A folder that can be written to, for a new job or to go on with one.
+
+    Parameters
+    ----------
+    path
+        Made if missing; what RELION puts into a job's folder beforehand may be there.
+    resume
+        Whether a job may be there already.
+
+    Raises
+    ------
+    OutputError
+        If the folder is in use, holds something else, or cannot be written.
+    """
+    job = JobFolder(path)
+    try:
+        held = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+        foreign = [name for name in held if not _may_be_there(name)]
+        if foreign and not job.run_record.is_file():
+            raise OutputError(f"{path}: the output folder must be empty, but holds {foreign[0]}")
+        if foreign and not resume:
+            raise OutputError(f"{path}: the output folder already holds a job (run.toml)")
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".writable.{os.getpid()}.part"
+        probe.touch()
+        probe.unlink()
+    except OutputError:
+        raise
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return job
+
+
+def open_job(path: Path, *, needs: Sequence[str] = ()) -> JobFolder:
+    """A job that is there.
+
+    Parameters
+    ----------
+    path
+        Its folder.
+    needs
+        Properties of `JobFolder` whose files must exist, such as ``"model"``.
+
+    Raises
+    ------
+    CheckpointError
+        Naming what is missing.
+    """
+    job = JobFolder(path)
+    if not path.is_dir():
+        raise CheckpointError(f"{path}: there is no such job folder")
+    for need in ("run_record", *needs):
+        file: Path = getattr(job, need)
+        if not file.exists():
+            name = file.relative_to(path)
+            raise CheckpointError(f"{path}: not a job that can be used: {name} is missing")
+    return job
+
+
+def _may_be_there(name: str) -> bool:
+    return name in _RELION_FILES or name.startswith((".", "RELION_JOB_"))

@@ -1,0 +1,278 @@
+"""MRC files: maps, and stacks of images that are read one by one."""
+
+import bz2
+import gzip
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Int64
+from torch import Tensor
+
+from cryomix.errors import BoxMismatchError, InputFileError
+from cryomix.files.atomic import write_atomically
+from cryomix.files.mrc_header import HEADER_BYTES, MrcHeader, make_header, parse_header
+from cryomix.imaging.particles import ImageStack
+from cryomix.imaging.volume import Volume
+
+_OPEN_FILES = 64
+_IMAGES_AT_ONCE = 256
+
+
+class MrcStack:
+    """Images in one or many MRC files, mapped into memory and read when asked for.
+
+    Parameters
+    ----------
+    files
+        Each file once.
+    file
+        Index into `files` of each image.
+    section
+        Place of each image in its file, from 0.
+    source
+        The metadata file that lists the images, for messages.
+
+    Raises
+    ------
+    InputFileError
+        If a file is missing, malformed or shorter than its header says, or holds fewer images
+        than are asked for.
+    BoxMismatchError
+        If the files differ in box size.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        file: Int64[np.ndarray, "images"],
+        section: Int64[np.ndarray, "images"],
+        source: Path | None = None,
+    ) -> None:
+        self.files = tuple(files)
+        self.headers = tuple(_read_stack_header(path) for path in self.files)
+        self._file = file
+        self._section = section
+        self._maps: OrderedDict[int, np.memmap[tuple[int, ...], np.dtype[np.generic]]]
+        self._maps = OrderedDict()
+        self._lock = threading.Lock()
+        _require_one_box(self.files, self.headers)
+        self._require_images(source)
+
+    def __len__(self) -> int:
+        return len(self._file)
+
+    @property
+    def box_size(self) -> int:
+        """Edge of the images, pixels."""
+        return self.headers[0].columns
+
+    def read(self, index: Int[Tensor, "batch"]) -> Float[Tensor, "batch n n"]:
+        """The images at `index`, in that order, float32."""
+        wanted = index.cpu().numpy()
+        if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
+            raise IndexError(f"{len(self)} images, got indices {wanted.min()} to {wanted.max()}")
+        images = np.empty((len(wanted), self.box_size, self.box_size), np.float32)
+        file, section = self._file[wanted], self._section[wanted]
+        # The disk is fastest when each file is read once, from front to back.
+        order = np.lexsort((section, file))
+        for part in np.split(order, np.flatnonzero(np.diff(file[order])) + 1):
+            if len(part):
+                images[part] = self._map(int(file[part[0]]))[section[part]]
+        return torch.from_numpy(images)
+
+    def _map(self, file: int) -> "np.memmap[tuple[int, ...], np.dtype[np.generic]]":
+        with self._lock:
+            if file not in self._maps:
+                self._maps[file] = _map_sections(self.files[file], self.headers[file])
+            self._maps.move_to_end(file)
+            if len(self._maps) > _OPEN_FILES:
+                self._maps.popitem(last=False)
+            return self._maps[file]
+
+    def _require_images(self, source: Path | None) -> None:
+        size = np.array([header.sections for header in self.headers], np.int64)[self._file]
+        beyond = np.flatnonzero((self._section < 0) | (self._section >= size))
+        if len(beyond):
+            row = int(beyond[0])
+            raise InputFileError(
+                f"{source or 'image list'}: row {row + 1} asks for image {self._section[row] + 1} "
+                f"of {self.files[self._file[row]]}, which holds {size[row]}"
+            )
+
+
+def open_stack(path: Path) -> MrcStack:
+    """All images of one file."""
+    sections = _read_stack_header(path).sections
+    return MrcStack([path], np.zeros(sections, np.int64), np.arange(sections))
+
+
+def find_bad_images(
+    stack: ImageStack, report: Callable[[int, int], None] | None = None
+) -> list[int]:
+    """Indices of the images that hold NaN or infinity, or the same value everywhere.
+
+    Parameters
+    ----------
+    stack
+        All of it is read once.
+    report
+        Told how many images were read, and of how many.
+    """
+    bad: list[int] = []
+    for index in torch.arange(len(stack)).split(_IMAGES_AT_ONCE):
+        image = stack.read(index).flatten(1)
+        low, high = image.aminmax(dim=1)
+        usable = torch.isfinite(low) & torch.isfinite(high) & (low < high)
+        bad += index[~usable].tolist()
+        if report is not None:
+            report(int(index[-1]) + 1, len(stack))
+    return bad
+
+
+def read_volume(path: Path, *, voxel_size: float | None = None) -> Volume:
+    """A map, plain or compressed with gzip or bzip2.
+
+    Parameters
+    ----------
+    path
+        Modes 0, 1, 2, 6 and 12, either byte order, axes in any order.
+    voxel_size
+        Å; taken instead of the header's.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing, malformed or truncated, if the map is not cubic or not finite, or
+        if neither the header nor `voxel_size` says how large a voxel is.
+    """
+    content = _read_bytes(path)
+    header = parse_header(content, path)
+    if len(content) < header.file_bytes:
+        raise InputFileError(
+            f"{path}: truncated: its header promises {header.columns} x {header.rows} x "
+            f"{header.sections} voxels in {header.file_bytes} bytes, there are {len(content)}"
+        )
+    edges = (header.sections, header.rows, header.columns)
+    if len(set(edges)) != 1:
+        x, y, z = (edges[::-1][header.axes.index(axis)] for axis in (1, 2, 3))
+        raise InputFileError(f"{path}: a map must be cubic, got {x} x {y} x {z} voxels")
+    size = voxel_size if voxel_size is not None else _header_voxel_size(header, path)
+    if not size > 0:
+        raise InputFileError(f"{path}: the header gives no voxel size, so it must be given")
+    count = edges[0] ** 3
+    density = np.frombuffer(content, header.dtype, count, header.data_offset).reshape(edges)
+    stored = header.axes[::-1]
+    density = density.transpose([stored.index(axis) for axis in (3, 2, 1)]).astype(np.float32)
+    unusable = int(np.count_nonzero(~np.isfinite(density)))
+    if unusable:
+        raise InputFileError(
+            f"{path}: a map must be finite, got NaN or infinity in {unusable} voxels"
+        )
+    return Volume(torch.from_numpy(np.ascontiguousarray(density)), size, _origin(header, size))
+
+
+def read_voxel_size(path: Path) -> float:
+    """Voxel size that the header of a map gives, Å; 0 where it does not say."""
+    return _header_voxel_size(parse_header(_read_bytes(path), path), path)
+
+
+def write_volume(path: Path, volume: Volume) -> None:
+    """Write a map as float32, with its voxel size and its origin."""
+    density = np.ascontiguousarray(volume.density.detach().cpu().numpy(), "<f4")
+    mean = density.mean(dtype=np.float64)
+    statistics = (density.min(), density.max(), mean, density.std(dtype=np.float64))
+    n = volume.box_size
+    header = make_header((n, n, n), volume.voxel_size, origin=volume.origin, statistics=statistics)
+    with write_atomically(path) as file:
+        file.write(header)
+        file.write(density.data)
+
+
+def write_stack(
+    path: Path, batches: Iterable[Float[Tensor, "batch n n"]], pixel_size: float
+) -> None:
+    """Write images as float32, batch by batch."""
+    images, box_size = 0, 0
+    with write_atomically(path) as file:
+        file.write(bytes(HEADER_BYTES))
+        for batch in batches:
+            file.write(np.ascontiguousarray(batch.detach().cpu().numpy(), "<f4").data)
+            images, box_size = images + len(batch), batch.shape[-1]
+        file.seek(0)
+        file.write(make_header((images, box_size, box_size), pixel_size, is_stack=True))
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+        if content.startswith(b"\x1f\x8b"):
+            return gzip.decompress(content)
+        if content.startswith(b"BZh"):
+            return bz2.decompress(content)
+        return content
+    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputFileError(f"{path}: cannot be decompressed: {error}") from error
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _header_voxel_size(header: MrcHeader, path: Path) -> float:
+    """Å, the same along all axes; 0 where the header does not say."""
+    if any(angle not in (0.0, 90.0) for angle in header.angles):
+        raise InputFileError(f"{path}: cell angles must be 90 degrees, got {header.angles}")
+    x, y, z = header.voxel_size
+    if max(x, y, z) - min(x, y, z) > 0.001 * max(x, y, z):
+        raise InputFileError(f"{path}: voxels must be cubes, got {x:g} x {y:g} x {z:g} Å")
+    return x
+
+
+def _origin(header: MrcHeader, voxel_size: float) -> tuple[float, float, float]:
+    if any(header.origin) and np.isfinite(header.origin).all():
+        return header.origin
+    x, y, z = (header.starts[header.axes.index(axis)] * voxel_size for axis in (1, 2, 3))
+    return x, y, z
+
+
+def _read_stack_header(path: Path) -> MrcHeader:
+    try:
+        with path.open("rb") as file:
+            content = file.read(HEADER_BYTES)
+        found = path.stat().st_size
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    header = parse_header(content, path)
+    if header.columns != header.rows:
+        raise InputFileError(
+            f"{path}: images must be square, got {header.columns} x {header.rows} pixels"
+        )
+    if found < header.file_bytes:
+        complete = max(0, found - header.data_offset) // header.section_bytes
+        raise InputFileError(
+            f"{path}: truncated: its header promises {header.sections} images in "
+            f"{header.file_bytes} bytes, there are {found} bytes, enough for {complete} images"
+        )
+    return header
+
+
+def _require_one_box(files: Sequence[Path], headers: Sequence[MrcHeader]) -> None:
+    for path, header in zip(files, headers, strict=True):
+        if header.columns != headers[0].columns:
+            raise BoxMismatchError(
+                f"{path}: all images must have one box size, got {header.columns} pixels here "
+                f"and {headers[0].columns} in {files[0]}"
+            )
+
+
+def _map_sections(
+    path: Path, header: MrcHeader
+) -> "np.memmap[tuple[int, ...], np.dtype[np.generic]]":
+    shape = (header.sections, header.rows, header.columns)
+    try:
+        return np.memmap(path, header.dtype, "r", header.data_offset, shape)
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error

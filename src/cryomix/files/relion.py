@@ -1,0 +1,325 @@
+"""RELION particle files: read as `Particles`, written back with every row of the user's kept."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, Shaped
+from torch import Tensor
+
+from cryomix.errors import BoxMismatchError, DataWarning, InputFileError, OutputError
+from cryomix.files.image_names import open_images
+from cryomix.files.mrc import MrcStack, write_stack
+from cryomix.files.relion_table import RelionTable, particle_block, read_table
+from cryomix.files.star import StarFile, make_block, read_star, write_star
+from cryomix.geometry.poses import Poses, euler_to_rotation, rotation_to_euler
+from cryomix.imaging.ctf import Ctf
+from cryomix.imaging.particles import Particles
+
+_ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+_ORIGIN = ("rlnOriginXAngst", "rlnOriginYAngst")
+_ORIGIN_PX = ("rlnOriginX", "rlnOriginY")
+_DEFOCUS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
+_MICROSCOPE = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+_MAGNIFICATION = ("rlnDetectorPixelSize", "rlnMagnification")
+
+_POSE_NEEDS = (*(((label,),) for label in _ANGLES), (_ORIGIN, _ORIGIN_PX))
+_CTF_NEEDS = tuple(((label,),) for label in (*_DEFOCUS, *_MICROSCOPE))
+_PIXEL_SIZE_NEED = (("rlnImagePixelSize",), ("rlnPixelSize",), _MAGNIFICATION)
+
+# What cryomix does not model, and the value that says that there is none of it.
+_IGNORED = {
+    "rlnMagMat00": 1.0,
+    "rlnMagMat01": 0.0,
+    "rlnMagMat10": 0.0,
+    "rlnMagMat11": 1.0,
+    "rlnBeamTiltX": 0.0,
+    "rlnBeamTiltY": 0.0,
+    "rlnCtfBfactor": 0.0,
+    "rlnCtfScalefactor": 1.0,
+}
+_IGNORED_LISTS = ("rlnOddZernike", "rlnEvenZernike")
+_REFUSED = {
+    "rlnImageDimensionality": (2.0, "images must be two-dimensional"),
+    "rlnCtfDataAreCtfPremultiplied": (0.0, "images must not be multiplied by their CTF"),
+}
+_WANTED = (
+    *_ANGLES,
+    *_ORIGIN,
+    *_ORIGIN_PX,
+    *_DEFOCUS,
+    *_MICROSCOPE,
+    *_MAGNIFICATION,
+    *_IGNORED,
+    *_REFUSED,
+    "rlnImagePixelSize",
+    "rlnPixelSize",
+    "rlnImageSize",
+    "rlnPhaseShift",
+    "rlnRandomSubset",
+    "rlnCtfDataArePhaseFlipped",
+)
+
+
+def read_particles(path: Path, *, data_folder: Path | None = None) -> Particles:
+    """The particles of a RELION 3.0, 3.1 or 5 file; images stay on disk.
+
+    RELION's origin is the shift that centers the particle, so ours is the negative; origins in
+    Å go before those in pixels. Without half sets, rows are taken in turn as 1, 2, 1, 2.
+
+    Parameters
+    ----------
+    path
+        STAR file.
+    data_folder
+        Where to look for image stacks first; see `open_images`.
+
+    Raises
+    ------
+    MissingColumnError
+        If a column of pose, CTF or pixel size is absent.
+    BoxMismatchError
+        If particles differ in pixel size or box size, or the stacks in box size.
+    InputFileError
+        If a file is missing, malformed or truncated, a value is not finite or out of range, or
+        the images are subtomograms or multiplied by their CTF.
+
+    Warns
+    -----
+    DataWarning
+        If aberrations are set aside, or stacks claim another pixel size than the STAR file's.
+    """
+    table = read_table(path, _WANTED)
+    _refuse_unsupported(table)
+    table.require((*_POSE_NEEDS, *_CTF_NEEDS, _PIXEL_SIZE_NEED))
+    pixel_size = table.common_value(_pixel_size(table), "pixel size", "Å")
+    images = open_images(table.particles.column("rlnImageName"), path, data_folder)
+    _require_box(table, images)
+    _warn_of_ignored(table)
+    _warn_of_headers(path, images, pixel_size)
+    return Particles(
+        images=images,
+        poses=_poses(table),
+        ctf=_ctf(table),
+        pixel_size=pixel_size,
+        box_size=images.box_size,
+        half_set=_half_set(table),
+        source_row=torch.arange(len(table)),
+        has_flipped_phases=_has_flipped_phases(table),
+    )
+
+
+def read_poses(path: Path) -> Poses:
+    """Only the poses; neither CTF nor images need be there."""
+    table = read_table(path, _WANTED)
+    table.require(_POSE_NEEDS if table.has(*_ORIGIN) else (*_POSE_NEEDS, _PIXEL_SIZE_NEED))
+    return _poses(table)
+
+
+def write_particles(
+    source: Path,
+    out: Path,
+    *,
+    rows: Int64[np.ndarray, "selected"] | None = None,
+    added: Mapping[str, Shaped[np.ndarray, "written"]] | None = None,
+) -> None:
+    """Write rows of `source` with all their columns and blocks, and some columns more.
+
+    Parameters
+    ----------
+    source
+        The user's file.
+    out
+        Another one.
+    rows
+        Which, and in which order; all if absent.
+    added
+        Label without underscore → one value per written row; replaces a column of that name.
+
+    Raises
+    ------
+    OutputError
+        If `out` is `source`, or cannot be written.
+    """
+    if out.exists() and out.samefile(source):
+        raise OutputError(f"{out}: the input must not be overwritten")
+    star = read_star(source)
+    block = particle_block(star)
+    if not block.is_loop:
+        raise InputFileError(f"{source}: data_{block.name} must be a loop")
+    if rows is not None:
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(block):
+            raise ValueError(f"{len(block)} rows, got {rows.min()} to {rows.max()}")
+        block = block.selected(rows)
+    if added:
+        block = block.extended({label: list(values) for label, values in added.items()})
+    write_star(out, star.with_block(block))
+
+
+def write_particle_set(path: Path, particles: Particles) -> None:
+    """Write a new RELION 3.1 file and, beside it, a stack of the same name with all images."""
+    stack = path.with_suffix(".mrcs")
+    index = torch.arange(len(particles))
+    batches: Iterator[Tensor] = (particles.images.read(part) for part in index.split(256))
+    write_stack(stack, batches, particles.pixel_size)
+    ctf, subset = particles.ctf, particles.half_set.tolist()
+    microscope = torch.stack(
+        [ctf.voltage_kv, ctf.spherical_aberration_mm, ctf.amplitude_contrast], dim=1
+    )
+    groups, group = microscope.unique(dim=0, return_inverse=True)
+    optics = {
+        "rlnOpticsGroup": range(1, len(groups) + 1),
+        "rlnOpticsGroupName": [f"opticsGroup{number + 1}" for number in range(len(groups))],
+        **{label: _decimal(groups[:, i]) for i, label in enumerate(_MICROSCOPE)},
+        "rlnImagePixelSize": [f"{particles.pixel_size:.6f}"] * len(groups),
+        "rlnImageSize": [particles.box_size] * len(groups),
+        "rlnImageDimensionality": [2] * len(groups),
+        "rlnCtfDataArePhaseFlipped": [int(particles.has_flipped_phases)] * len(groups),
+    }
+    euler = rotation_to_euler(particles.poses.rotation.double())
+    columns = {
+        "rlnImageName": [f"{number:06d}@{stack.name}" for number in range(1, len(index) + 1)],
+        **{label: _decimal(euler[:, i]) for i, label in enumerate(_ANGLES)},
+        **{label: _decimal(-particles.poses.shift[:, i]) for i, label in enumerate(_ORIGIN)},
+        "rlnDefocusU": _decimal(ctf.defocus_u),
+        "rlnDefocusV": _decimal(ctf.defocus_v),
+        "rlnDefocusAngle": _decimal(ctf.defocus_angle_deg),
+        "rlnPhaseShift": _decimal(ctf.phase_shift_deg),
+        "rlnOpticsGroup": (group + 1).tolist(),
+        "rlnRandomSubset": subset,
+    }
+    blocks = (make_block("optics", optics), make_block("particles", columns))
+    write_star(path, StarFile(path, blocks, (b"", b"# version 30001")))
+
+
+def _decimal(values: Float[Tensor, "rows"]) -> list[str]:
+    return [f"{value:.6f}" for value in values.tolist()]
+
+
+def _pixel_size(table: RelionTable) -> Float[np.ndarray, "particles"]:
+    numbers = table.numbers
+    for label in ("rlnImagePixelSize", "rlnPixelSize"):
+        if table.has(label):
+            return _in_range(table, label, above=0)
+    detector = _in_range(table, "rlnDetectorPixelSize", above=0)
+    _in_range(table, "rlnMagnification", above=0)
+    return detector * 1e4 / numbers["rlnMagnification"]  # µm to Å
+
+
+def _poses(table: RelionTable) -> Poses:
+    euler = np.stack([table.numbers[label] for label in _ANGLES], axis=1)
+    if table.has(*_ORIGIN):
+        origin = np.stack([table.numbers[label] for label in _ORIGIN], axis=1)
+    else:
+        origin_px = np.stack([table.numbers[label] for label in _ORIGIN_PX], axis=1)
+        origin = origin_px * _pixel_size(table)[:, None]
+    rotation = euler_to_rotation(torch.from_numpy(euler)).float()
+    return Poses(rotation, -torch.from_numpy(origin).float())
+
+
+def _ctf(table: RelionTable) -> Ctf:
+    _in_range(table, "rlnVoltage", above=0)
+    _in_range(table, "rlnAmplitudeContrast", above=-1, below=1)
+    phase_shift = table.numbers.get("rlnPhaseShift", np.zeros(len(table)))
+    columns = [table.numbers[label] for label in (*_DEFOCUS, *_MICROSCOPE)]
+    return Ctf(*(torch.from_numpy(column).float() for column in (*columns, phase_shift)))
+
+
+def _half_set(table: RelionTable) -> Tensor:
+    if not table.has("rlnRandomSubset"):
+        return (torch.arange(len(table)) % 2 + 1).to(torch.int8)
+    subset = table.numbers["rlnRandomSubset"]
+    bad = np.flatnonzero((subset != 1) & (subset != 2))
+    if len(bad):
+        raise InputFileError(
+            f"{table.path}: _rlnRandomSubset must be 1 or 2, got {subset[bad[0]]:g} "
+            f"in {table.particles.line_of(int(bad[0]))}"
+        )
+    return torch.from_numpy(subset).to(torch.int8)
+
+
+def _has_flipped_phases(table: RelionTable) -> bool:
+    flipped = table.numbers.get("rlnCtfDataArePhaseFlipped", np.zeros(len(table))) != 0
+    if flipped.any() and not flipped.all():
+        raise InputFileError(
+            f"{table.path}: _rlnCtfDataArePhaseFlipped must be the same for all particles, "
+            f"got 1 for {flipped.sum()} of {len(table)}"
+        )
+    return bool(flipped.all())
+
+
+def _in_range(
+    table: RelionTable, label: str, *, above: float, below: float = np.inf
+) -> Float[np.ndarray, "particles"]:
+    values = table.numbers[label]
+    bad = np.flatnonzero((values <= above) | (values >= below))
+    if len(bad):
+        rule = f"above {above}" if below == np.inf else f"between {above} and {below}"
+        raise InputFileError(
+            f"{table.path}: _{label} must be {rule}, got {values[bad[0]]:g} "
+            f"in {table.particles.line_of(int(bad[0]))}"
+        )
+    return values
+
+
+def _refuse_unsupported(table: RelionTable) -> None:
+    for block in table.star.blocks:
+        if block.has("rlnTomoSubTomosAre2DStacks"):
+            raise InputFileError(
+                f"{table.path}: data_{block.name} has _rlnTomoSubTomosAre2DStacks: tomography "
+                "is not supported, only single-particle images"
+            )
+    for label, (supported, rule) in _REFUSED.items():
+        for value in table.numbers.get(label, ()):
+            if value != supported:
+                raise InputFileError(
+                    f"{table.path}: {rule}: _{label} must be {supported:g}, got {value:g}"
+                )
+
+
+def _require_box(table: RelionTable, images: MrcStack) -> None:
+    if not table.has("rlnImageSize"):
+        return
+    box_size = table.common_value(table.numbers["rlnImageSize"], "box size", "px")
+    if box_size != images.box_size:
+        raise BoxMismatchError(
+            f"{table.path}: _rlnImageSize is {box_size:g} px "
+            f"but the images of {images.files[0]} have {images.box_size} px"
+        )
+
+
+def _warn_of_ignored(table: RelionTable) -> None:
+    ignored = [
+        label
+        for label, neutral in _IGNORED.items()
+        if table.has(label) and np.any(np.abs(table.numbers[label] - neutral) > 1e-6)
+    ]
+    for block in filter(None, (table.particles, table.optics)):
+        ignored += [
+            label
+            for label in _IGNORED_LISTS
+            if block.has(label) and any(set(text) - set("[], 0.") for text in block.column(label))
+        ]
+    if ignored:
+        names = ", ".join(f"_{label}" for label in ignored)
+        warnings.warn(f"{table.path}: ignored: {names}", DataWarning, stacklevel=3)
+
+
+def _warn_of_headers(path: Path, images: MrcStack, pixel_size: float) -> None:
+    sizes: Sequence[float] = [header.voxel_size[0] for header in images.headers]
+    differing = [
+        (file, size)
+        for file, size in zip(images.files, sizes, strict=True)
+        if size not in (0, 1) and abs(size - pixel_size) > 0.01 * pixel_size
+    ]
+    if differing:
+        file, size = differing[0]
+        more = f" and {len(differing) - 1} more stacks" if len(differing) > 1 else ""
+        warnings.warn(
+            f"{path}: its pixel size of {pixel_size:g} Å is used, although the header of "
+            f"{file}{more} says {size:g} Å",
+            DataWarning,
+            stacklevel=3,
+        )
