@@ -1,0 +1,40 @@
+# A machine with Python ≥ 3.11 and make needs nothing else: `make demo`, `make test`.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+# Tests are many and small: two processes of one thread each beat one process of two threads.
+WORKERS ?= 2
+tests: export OMP_NUM_THREADS = 1
+tests: export NUMBA_NUM_THREADS = 1
+
+.PHONY: demo test lint types layers tests clean
+
+demo: $(STAMP)
+	rm -rf demo
+	$(BIN)/cryomix demo -o demo
+
+test: lint types layers tests
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+layers: $(STAMP)
+	$(BIN)/lint-imports
+
+tests: $(STAMP)
+	$(BIN)/pytest -n $(WORKERS)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cryomix needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -c constraints.txt -e ".[dev]"
+	touch $(STAMP)
+
+clean:
+	rm -rf .venv demo build dist
