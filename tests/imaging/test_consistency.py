@@ -7,7 +7,7 @@ import torch
 
 from cryomix.geometry.fourier import to_fourier, to_real
 from cryomix.geometry.poses import Poses
-from cryomix.imaging.consistency import find_blank_images, measure_agreement
+from cryomix.imaging.consistency import measure_agreement
 from cryomix.imaging.ctf import evaluate_ctf
 from cryomix.imaging.volume import Volume
 from cryomix.simulation import MemoryStack, simulate_particles
@@ -99,15 +99,3 @@ def test_particles_without_shifts_have_no_shift_of_the_wrong_sign(simulation):
     )
     best = best_reading(wrong, simulation.consensus)
     assert best.shift == "as given"
-
-
-def test_blank_images_are_found(simulation):
-    image = simulation.particles.images.image.clone()
-    image[7, 3, 3] = torch.nan
-    image[150, 0, 0] = torch.inf
-    image[30] = 2.0
-    seen = []
-    found = find_blank_images(replace(simulation.particles, images=MemoryStack(image)), seen.append)
-    assert found["not finite"].tolist() == [7, 150]
-    assert found["constant"].tolist() == [30]
-    assert seen[-1] == 200

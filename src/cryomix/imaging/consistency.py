@@ -1,12 +1,12 @@
 """Whether particles, poses and a map agree, found by measuring and not by trusting headers."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Complex, Float, Int64
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cryomix.geometry.fourier import FourierGrid, sum_over_rings
@@ -138,24 +138,6 @@ def measure_agreement(
                 correlation = _correlation(image_ft, projection * transfer, weight)
                 readings.append(Reading(rotation_name, shift_name, phases, correlation))
     return Agreement(tuple(readings))
-
-
-def find_blank_images(
-    particles: Particles, report: Callable[[int], None]
-) -> dict[str, Int64[Tensor, "found"]]:
-    """Indices of the images that are ``not finite`` and of those that are ``constant``.
-
-    `report` is told how many images have been looked at.
-    """
-    not_finite, constant = [], []
-    for index in torch.arange(len(particles)).split(_BATCH):
-        image = particles.images.read(index).flatten(1)
-        finite = image.isfinite().all(-1)
-        flat = finite & (image.amax(-1) == image.amin(-1))
-        not_finite.append(index[~finite])
-        constant.append(index[flat])
-        report(int(index[-1]) + 1)
-    return {"not finite": torch.cat(not_finite), "constant": torch.cat(constant)}
 
 
 def _rotations(
