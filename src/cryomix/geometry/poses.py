@@ -53,11 +53,13 @@ def rotation_to_euler(rotation: Float[Tensor, "particles 3 3"]) -> Float[Tensor,
     """
     tilt = torch.atan2(rotation[:, 2, :2].norm(dim=-1), rotation[:, 2, 2])
     pole = tilt.sin().abs() < 1e-6
-    rot = torch.atan2(rotation[:, 2, 1], rotation[:, 2, 0])
-    psi = torch.atan2(rotation[:, 1, 2], -rotation[:, 0, 2])
-    psi_at_pole = torch.atan2(-rotation[:, 1, 0], rotation[:, 1, 1])
-    rot = torch.where(pole, torch.zeros_like(rot), rot)
-    psi = torch.where(pole, psi_at_pole, psi)
+    rot = torch.where(pole, 0.0, torch.atan2(rotation[:, 2, 1], rotation[:, 2, 0]))
+    # Given rot, the line of nodes (−sin rot, cos rot, 0) is the axis of tilt: only psi turns it.
+    node_x, node_y = -rot.sin(), rot.cos()
+    psi = torch.atan2(
+        rotation[:, 0, 0] * node_x + rotation[:, 0, 1] * node_y,
+        rotation[:, 1, 0] * node_x + rotation[:, 1, 1] * node_y,
+    )
     return torch.rad2deg(torch.stack([rot, tilt, psi], dim=-1))
 
 
