@@ -15,7 +15,6 @@ class RuntimeOptions:
     """What every command shares."""
 
     device: Literal["auto", "cpu", "cuda"] = knob("auto", "where to compute")
-    seed: int = knob(0, "start of all random numbers; the same seed gives the same result")
     threads: int = knob(0, "processor threads; 0 takes all")
 
     def __post_init__(self) -> None:
@@ -30,7 +29,8 @@ class SimulationOptions:
     box_size: int = knob(64, "edge of the images, pixels")
     pixel_size: float = knob(4.0, "Å per pixel")
     snr: float = knob(0.1, "variance of the signal over variance of the noise, whole box")
-    pose_error_deg: float = knob(0.0, "error of the written rotations, degrees")
+    pose_error_deg: float = knob(0.0, "error of the written rotations about each axis, degrees")
+    seed: int = knob(0, "seed of the random numbers")
 
     def __post_init__(self) -> None:
         _require_at_least("particles", self.particles, 1)
@@ -45,11 +45,13 @@ class CheckOptions:
     """Knobs of the agreement between particles and map."""
 
     sample: int = knob(400, "particles that are compared with the map")
-    resolution: float = knob(15.0, "finest detail compared, Å")
+    resolution: float | None = knob(None, "finest detail compared, Å [3 pixels, at least 10 Å]")
+    seed: int = knob(0, "seed of the random numbers")
 
     def __post_init__(self) -> None:
         _require_at_least("sample", self.sample, 20)
-        _require_positive("resolution", self.resolution)
+        if self.resolution is not None:
+            _require_positive("resolution", self.resolution)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,16 +60,6 @@ class ReconstructionOptions:
 
     padding: float = knob(1.5, "oversampling of the Fourier volume")
     clusters: bool = knob(True, "rebuild a map of each cluster")
-
-
-def _require_at_least(name: str, value: float, least: float) -> None:
-    if not value >= least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-
-
-def _require_positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be positive, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,3 +76,13 @@ class NeutralOptions:
     steps: int = knob(150, "optimisation steps of each stage")
     batch_size: int = knob(24, "views in each step")
     seed: int = knob(0, "seed of the random numbers")
+
+
+def _require_at_least(name: str, value: float, least: float) -> None:
+    if not value >= least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def _require_positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be positive, got {value}")

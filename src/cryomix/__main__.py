@@ -1,0 +1,7 @@
+"""`python -m cryomix` is `cryomix`."""
+
+import sys
+
+from cryomix.cli import main
+
+sys.exit(main())

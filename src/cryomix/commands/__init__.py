@@ -1,0 +1,1 @@
+"""What each command does: read, compute, write; modules are imported where they are needed."""

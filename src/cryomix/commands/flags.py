@@ -1,0 +1,32 @@
+"""Arguments that several commands share, as the command line shows them."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+Flat = Parameter(name="*")  # every field of an options class becomes a flag of its own
+
+ParticlesFile = Annotated[
+    Path,
+    Parameter(
+        name=["PARTICLES", "--in_parts", "--ptclsin"],
+        help="particles with poses and CTF: RELION star file (3.0 to 5)",
+    ),
+]
+DataFolder = Annotated[
+    Path | None,
+    Parameter(name="--datadir", help="folder in which image stacks are looked for first"),
+]
+JobPath = Annotated[Path, Parameter(help="job folder that `cryomix train` or `run` wrote")]
+MapFile = Annotated[
+    Path, Parameter(name=["--map", "--in_3dref"], help="consensus map of the particles (MRC)")
+]
+MaskFile = Annotated[
+    Path | None,
+    Parameter(name=["--mask", "--in_mask"], help="mask on the grid of the map, 0 to 1 (MRC)"),
+]
+OutFolder = Annotated[
+    Path, Parameter(name=["--out", "-o", "--o"], help="folder to write; must be empty or new")
+]
+Seed = Annotated[int, Parameter(help="taken by every command; this one draws no random numbers")]

@@ -1,0 +1,40 @@
+"""What is true of simulated particles, as other programs' scorers read it (.npz)."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from cryomix.files.atomic import write_atomically
+from cryomix.geometry.poses import rotation_to_euler
+from cryomix.simulation import Simulation
+
+
+def write_truth(path: Path, simulation: Simulation) -> None:
+    """Write state, coordinate and true pose of each particle, and the Gaussians of each state.
+
+    ``which`` is the state of each particle, ``t`` its coordinate and ``c`` whether it has the
+    ligand; ``euler`` (degrees) and ``origin`` (Å) have RELION's signs; ``amps`` are the
+    masses of the Gaussians at ``states``, all of width ``sigma``.
+    """
+    molecule, state, particles = simulation.molecule, simulation.state, simulation.particles
+    content = {
+        "cyclic": np.array(molecule.cyclic),
+        "which": state.numpy(),
+        "t": molecule.coordinate[state].numpy(),
+        "euler": rotation_to_euler(simulation.poses.rotation.double()).numpy(),
+        "origin": -simulation.poses.shift.numpy(),
+        "states": molecule.states.center.numpy(),
+        "amps": molecule.states.amplitude.numpy(),
+        "sigma": np.array(float(molecule.states.width.flatten()[0])),
+        "apix": np.array(particles.pixel_size),
+        "box": np.array(particles.box_size),
+        "moving": molecule.moving.numpy(),
+    }
+    if molecule.has_ligand is not None:
+        content["c"] = molecule.has_ligand[state].numpy()
+    # zipfile seeks while it writes; the atomic file takes the finished bytes.
+    packed = io.BytesIO()
+    np.savez_compressed(packed, allow_pickle=False, **content)
+    with write_atomically(path) as file:
+        file.write(packed.getvalue())
