@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import SupportsFloat
 
 import numpy as np
 import safetensors
@@ -113,7 +114,7 @@ def read_array(path: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.generic]]
         raise CheckpointError(f"{path}: not a .npy file of numbers: {reason}") from error
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[float]]) -> None:
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[SupportsFloat]]) -> None:
     """Write a table of numbers; floats come back as they were."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -121,7 +122,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[float]]
     for row in rows:
         if len(row) != len(header):
             raise ValueError(f"{len(header)} columns but {len(row)} values")
-        writer.writerow(row)
+        writer.writerow([_plain_number(value) for value in row])
     with write_atomically(path) as file:
         file.write(text.getvalue().encode())
 
@@ -146,12 +147,16 @@ def read_csv(path: Path) -> dict[str, Float[np.ndarray, "rows"]]:
     table = np.empty((len(rows), len(header)))
     for number, row in enumerate(rows):
         try:
-            table[number] = [float(value) for value in row]
+            table[number] = np.array([float(value) for value in row]).reshape(len(header))
         except ValueError:
             raise CheckpointError(
                 f"{path}: line {number + 2} must hold {len(header)} numbers, got {row}"
             ) from None
     return {name: table[:, column] for column, name in enumerate(header)}
+
+
+def _plain_number(value: SupportsFloat) -> int | float:
+    return int(value) if isinstance(value, int | np.integer) else float(value)
 
 
 def _unreadable(path: Path, error: OSError) -> CheckpointError:

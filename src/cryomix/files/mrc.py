@@ -184,8 +184,8 @@ def read_voxel_size(path: Path) -> float:
 def write_volume(path: Path, volume: Volume) -> None:
     """Write a map as float32, with its voxel size and its origin."""
     density = np.ascontiguousarray(volume.density.detach().cpu().numpy(), "<f4")
-    mean = density.mean(dtype=np.float64)
-    statistics = (density.min(), density.max(), mean, density.std(dtype=np.float64))
+    mean, deviation = density.mean(dtype=np.float64), density.std(dtype=np.float64)
+    statistics = (float(density.min()), float(density.max()), float(mean), float(deviation))
     n = volume.box_size
     header = make_header((n, n, n), volume.voxel_size, origin=volume.origin, statistics=statistics)
     with write_atomically(path) as file:
@@ -193,9 +193,7 @@ def write_volume(path: Path, volume: Volume) -> None:
         file.write(density.data)
 
 
-def write_stack(
-    path: Path, batches: Iterable[Float[Tensor, "batch n n"]], pixel_size: float
-) -> None:
+def write_stack(path: Path, batches: Iterable[Float[Tensor, "_ n n"]], pixel_size: float) -> None:
     """Write images as float32, batch by batch."""
     images, box_size = 0, 0
     with write_atomically(path) as file:

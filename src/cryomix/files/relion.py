@@ -202,9 +202,9 @@ def _pixel_size(table: RelionTable) -> Float[np.ndarray, "particles"]:
     numbers = table.numbers
     for label in ("rlnImagePixelSize", "rlnPixelSize"):
         if table.has(label):
-            return _in_range(table, label, above=0)
-    detector = _in_range(table, "rlnDetectorPixelSize", above=0)
-    _in_range(table, "rlnMagnification", above=0)
+            return _in_range(table, label, above=0.0)
+    detector = _in_range(table, "rlnDetectorPixelSize", above=0.0)
+    _in_range(table, "rlnMagnification", above=0.0)
     return detector * 1e4 / numbers["rlnMagnification"]  # µm to Å
 
 
@@ -220,8 +220,8 @@ def _poses(table: RelionTable) -> Poses:
 
 
 def _ctf(table: RelionTable) -> Ctf:
-    _in_range(table, "rlnVoltage", above=0)
-    _in_range(table, "rlnAmplitudeContrast", above=-1, below=1)
+    _in_range(table, "rlnVoltage", above=0.0)
+    _in_range(table, "rlnAmplitudeContrast", above=-1.0, below=1.0)
     phase_shift = table.numbers.get("rlnPhaseShift", np.zeros(len(table)))
     columns = [table.numbers[label] for label in (*_DEFOCUS, *_MICROSCOPE)]
     return Ctf(*(torch.from_numpy(column).float() for column in (*columns, phase_shift)))
@@ -256,7 +256,7 @@ def _in_range(
     values = table.numbers[label]
     bad = np.flatnonzero((values <= above) | (values >= below))
     if len(bad):
-        rule = f"above {above}" if below == np.inf else f"between {above} and {below}"
+        rule = f"above {above:g}" if below == np.inf else f"between {above:g} and {below:g}"
         raise InputFileError(
             f"{table.path}: _{label} must be {rule}, got {values[bad[0]]:g} "
             f"in {table.particles.line_of(int(bad[0]))}"

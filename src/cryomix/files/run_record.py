@@ -76,8 +76,9 @@ def write_run_record(
     seed, device
         As used.
     """
-    is_options = is_dataclass(options) and not isinstance(options, type)
-    settings = asdict(options) if is_options else options
+    settings = options
+    if is_dataclass(options) and not isinstance(options, type):
+        settings = asdict(options)
     if not isinstance(settings, Mapping):
         raise TypeError(f"options must be a mapping or a dataclass, got {options!r}")
     lines = [

@@ -1,7 +1,7 @@
 """A block of STAR text: columns are read on demand, rows are kept as they were written."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -82,7 +82,7 @@ class StarBlock:
         """These rows of a loop, in this order, as they were written."""
         return self._rebuilt(self.lines[: self.head], [self.rows[row] for row in rows])
 
-    def extended(self, columns: Mapping[str, Sequence[object]]) -> "StarBlock":
+    def extended(self, columns: Mapping[str, Iterable[object]]) -> "StarBlock":
         """The same rows with more columns at their end; a column that exists is replaced."""
         text = {label: [_written(value) for value in column] for label, column in columns.items()}
         for label, column in text.items():
