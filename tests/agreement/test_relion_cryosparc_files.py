@@ -1,0 +1,240 @@
+"""Files that RELION and other programs wrote, from the shared inputs."""
+
+import importlib.util
+import sys
+
+import mrcfile
+import numpy as np
+import pytest
+import torch
+
+from cryomix.errors import BoxMismatchError, DataWarning, InputFileError, MissingColumnError
+from cryomix.files.mrc import find_bad_images, open_stack, read_volume
+from cryomix.files.relion import read_particles, read_poses, write_particles
+from cryomix.files.star import read_star, write_star
+from cryomix.geometry.fourier import FourierGrid, to_real
+from cryomix.geometry.poses import Poses
+from cryomix.imaging.volume import crop_volume, project_volume
+
+
+@pytest.fixture(scope="module")
+def data(shared_folder):
+    return shared_folder / "data"
+
+
+def euler_matrix(rot, tilt, psi):
+    """RELION's published formula, typed in."""
+    a, b, c = np.deg2rad([rot, tilt, psi])
+    ca, sa, cb, sb, cc, sc = np.cos(a), np.sin(a), np.cos(b), np.sin(b), np.cos(c), np.sin(c)
+    return np.array([
+        [cc * cb * ca - sc * sa, cc * cb * sa + sc * ca, -cc * sb],
+        [-sc * cb * ca - cc * sa, -sc * cb * sa + cc * ca, sc * sb],
+        [sb * ca, sb * sa, cb],
+    ])  # fmt: skip
+
+
+def sparse_stack(path, images, box_size, pixel_size=0.0):
+    """A stack of zeros that takes no room on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with mrcfile.new_mmap(path, (images, box_size, box_size), mrc_mode=2, overwrite=True) as file:
+        file.set_image_stack()
+        file.voxel_size = pixel_size
+
+
+def test_every_star_file_comes_out_as_it_went_in(data, tmp_path):
+    files = sorted([*data.glob("metadata/*/*.star"), *data.glob("stacks/*/*.star")])
+    assert len(files) >= 20
+    for path in files:
+        star = read_star(path)
+        assert star.blocks
+        write_star(tmp_path / "out.star", star)
+        content = path.read_bytes()
+        assert (tmp_path / "out.star").read_bytes() == content.removesuffix(b"\n") + b"\n"
+
+
+@pytest.mark.parametrize("quote", ["single", "double"])
+def test_quotes_of_the_starfile_package(data, quote):
+    folder = data / "metadata" / "star_syntax"
+    (pairs,) = read_star(folder / f"basic_{quote}_quote.star").blocks
+    labels = ("no_quote_string", "quote_string", "whitespace_string", "empty_string")
+    expected = ["noquote", "quote string", " ", ""]
+    assert [pairs.column(label)[0] for label in labels] == expected
+    (loop,) = read_star(folder / f"loop_{quote}_quote.star").blocks
+    assert [loop.column(label)[1] for label in labels] == expected
+    assert loop.floats("number").tolist() == [6.0, 7.0]
+    assert loop.column("empty_string_and_normal_string") == ["", "test"]
+
+
+def test_blocks_of_relion_itself(data):
+    folder = data / "metadata" / "star_syntax"
+    pipeline = read_star(folder / "default_pipeline.star")
+    assert len(pipeline.block("pipeline_processes")) == 31
+    assert pipeline.block("pipeline_general").floats("rlnPipeLineJobCounter").tolist() == [32.0]
+    fsc = read_star(folder / "postprocess.star").block("fsc")
+    assert fsc.floats("rlnAngstromResolution")[:3].tolist() == [999.0, 720.0, 360.0]
+    assert len(read_star(folder / "empty_loop.star").block("")) == 0
+
+
+def test_relion_3_0(data, tmp_path):
+    """The file gives no amplitude contrast, which is not guessed."""
+    source = data / "metadata/relion/cryodrgn_FinalRefinement-OriginalParticles-PfCRT.star"
+    with pytest.raises(MissingColumnError, match=r"data_images lacks _rlnAmplitudeContrast$"):
+        read_particles(source)
+    path = tmp_path / "complete.star"
+    write_particles(source, path, added={"rlnAmplitudeContrast": np.full(5, 0.1)})
+    sparse_stack(tmp_path / "Extract/job012" / f"{source.stem[9:]}.mrcs", 5, 32, 1.035)
+    particles = read_particles(path)
+    assert particles.pixel_size == pytest.approx(1.035)
+    assert particles.half_set.tolist()[:4] == [2, 1, 2, 2]
+    assert particles.ctf.defocus_u[0] == 15686.0
+    assert particles.ctf.spherical_aberration_mm[0] == pytest.approx(0.001)
+    expected = euler_matrix(16.093530, 86.352776, 98.225690)
+    np.testing.assert_allclose(particles.poses.rotation[0], expected, atol=1e-6)
+    expected = [0.14063 * 1.035, 0.04688 * 1.035]
+    assert particles.poses.shift[0].tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_relion_3_1_with_aberrations(data, tmp_path):
+    source = data / "metadata/relion/isecc_rln3.1_aberrations.star"
+    with pytest.raises(InputFileError, match=r"1 of 1 image stacks not found: fivefold_MotionCo"):
+        read_particles(source)
+    name = read_star(source).block("particles").column("rlnImageName")[0].split("@")[1]
+    sparse_stack(tmp_path / name, 1, 300, 1.1)
+    with pytest.warns(DataWarning, match="ignored: .*_rlnMagMat00.*_rlnOddZernike"):
+        particles = read_particles(source, data_folder=tmp_path)
+    assert (particles.pixel_size, particles.box_size) == (1.1, 300)
+    assert particles.ctf.voltage_kv.tolist() == [300.0]
+    assert particles.ctf.amplitude_contrast.tolist() == pytest.approx([0.1])
+    assert particles.poses.shift[0].tolist() == pytest.approx([0.73605, -0.363950])
+    expected = euler_matrix(-23.43405, 23.114279, -69.18217)
+    np.testing.assert_allclose(particles.poses.rotation[0], expected, atol=1e-6)
+
+
+def test_relion_5(data, tmp_path):
+    source = data / "metadata/relion/cryodrgn_relion5.star"
+    for name in ("toy_images_a.mrcs", "toy_images_b.mrcs"):
+        sparse_stack(tmp_path / name, 17, 448, 0.89)
+    with pytest.warns(DataWarning, match="ignored: .*_rlnBeamTiltX.*_rlnEvenZernike"):
+        particles = read_particles(source, data_folder=tmp_path)
+    assert (len(particles), particles.pixel_size, particles.box_size) == (17, 0.89, 448)
+    assert particles.ctf.voltage_kv[0] == 100.0
+    assert particles.poses.shift[1].tolist() == pytest.approx([-1.259694, -2.626956])
+    expected = euler_matrix(111.508618, 36.742536, 141.158035)
+    np.testing.assert_allclose(particles.poses.rotation[0], expected, atol=1e-6)
+
+
+def test_optics_groups_of_other_pixel_sizes_are_named(data):
+    path = data / "stacks/cryodrgn_relion31/relion31.6opticsgroups.star"
+    with pytest.raises(BoxMismatchError) as caught:
+        read_particles(path)
+    assert str(caught.value) == (
+        f"{path}: all particles must have one pixel size, "
+        "got 1.25 Å (optics group opticsGroup6) and 1.24 Å (optics group opticsGroup4)"
+    )
+
+
+def test_particles_without_poses_are_refused_but_their_images_read(data):
+    folder = data / "stacks/empiar10076_7"
+    with pytest.raises(MissingColumnError, match="lacks _rlnAngleRot, _rlnAngleTilt, _rlnAngleP"):
+        read_particles(folder / "empiar_10076_7.star")
+    stack = open_stack(folder / "empiar_10076_7.mrc")
+    assert (len(stack), stack.box_size) == (7, 320)
+    assert find_bad_images(stack) == []
+    with mrcfile.open(folder / "empiar_10076_7.mrc", permissive=True) as file:
+        index = torch.tensor([6, 0, 3])
+        np.testing.assert_array_equal(stack.read(index).numpy(), file.data[index.numpy()])
+
+
+def test_real_images_with_poses_added(data, tmp_path):
+    """38,168 × and 5 µm make 1.31 Å per pixel; the header does not say."""
+    source = data / "stacks/empiar10076_7/empiar_10076_7.star"
+    labels = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginX", "rlnOriginY")
+    path = tmp_path / "posed.star"
+    write_particles(source, path, added={label: np.arange(7.0) for label in labels})
+    particles = read_particles(path, data_folder=source.parent)
+    assert particles.pixel_size == pytest.approx(1.31, abs=1e-4)
+    assert particles.ctf.amplitude_contrast.tolist() == pytest.approx([0.07] * 7)
+    assert particles.half_set.tolist() == [1, 2, 1, 2, 1, 2, 1]
+    assert particles.images.read(torch.tensor([6])).std() > 0
+
+
+@pytest.mark.parametrize(("name", "least"), [("centered", 0.9999), ("shifted", 0.995)])
+def test_projections_that_relion_made(data, name, least):
+    """The shifted images lost what moved out of the box; with the other sign they are unlike."""
+    folder = data / "stacks/aspire_relionproj"
+    poses = read_poses(folder / f"rln_proj_64_{name}.star")
+    images = open_stack(folder / f"rln_proj_64_{name}.mrcs").read(torch.arange(4))
+    volume = crop_volume(read_volume(data / "maps/70S_65.mrc", voxel_size=64 / 65), 64)
+    assert volume.voxel_size == pytest.approx(1.0)
+
+    def correlation(rotation, shift):
+        projection = project_volume(volume, Poses(rotation, shift), FourierGrid(64, 1.0))
+        pair = torch.stack([to_real(projection), images]).flatten(2)
+        return torch.cosine_similarity(*(pair - pair.mean(-1, keepdim=True)), dim=-1)
+
+    assert correlation(poses.rotation, poses.shift).min() > least
+    assert correlation(poses.rotation.mT, poses.shift).max() < 0.5
+    if name == "shifted":
+        assert poses.shift[0].tolist() == [-6.0, -10.0]
+        assert correlation(poses.rotation, -poses.shift).max() < 0.5
+
+
+def test_particles_of_a_simulator_that_shares_no_code(shared_folder, tmp_path, monkeypatch):
+    place = shared_folder / "tools" / "particle_simulator.py"
+    spec = importlib.util.spec_from_file_location("particle_simulator", place)
+    simulator = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(simulator)
+    arguments = ["linear", str(tmp_path), "--box", "16", "--apix", "16", "--per-state", "2"]
+    monkeypatch.setattr(sys, "argv", ["particle_simulator.py", *arguments])
+    simulator.main()
+    particles = read_particles(tmp_path / "particles.star")
+    truth = np.load(tmp_path / "truth.npz")
+    assert (len(particles), particles.pixel_size, particles.box_size) == (40, 16.0, 16)
+    expected = [simulator.euler_matrix(*angles) for angles in truth["euler"]]
+    np.testing.assert_allclose(particles.poses.rotation, expected, atol=1e-5)
+    np.testing.assert_allclose(particles.poses.shift, -truth["origin"], atol=1e-4)
+    with mrcfile.open(tmp_path / "particles.mrcs") as file:
+        every = torch.arange(40)
+        np.testing.assert_array_equal(particles.images.read(every).numpy(), file.data)
+
+
+MAPS = {
+    "1ake_64.mrc": (64, 2.0, (-64.0, -64.0, -64.0)),
+    "betaGal_100.mrc": (100, 3.54, (0.0, 0.0, 0.0)),
+    "emdb/EMD-3197.map": (20, 11.4, (-22.8, 0.0, 0.0)),
+    "emdb/emd_3197.map.gz": (20, 11.4, (-22.8, 0.0, 0.0)),
+    "70S_65.mrc": "the header gives no voxel size, so it must be given",
+    "groel_1oel_10A.mrc": "a map must be cubic, got 116 x 114 x 69 voxels",
+    "emdb/EMD-3001.map": "a map must be cubic, got 43 x 25 x 73 voxels",
+    "emdb/EMD-3001.map.bz2": "a map must be cubic, got 43 x 25 x 73 voxels",
+    "emdb/emd_3001.map.gz": "a map must be cubic, got 43 x 25 x 73 voxels",
+}
+
+
+def test_every_map_is_read_or_refused_for_a_reason(data):
+    folder = data / "maps"
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert found == set(MAPS)
+    for name, expected in MAPS.items():
+        path = folder / name
+        if isinstance(expected, str):
+            with pytest.raises(InputFileError) as caught:
+                read_volume(path)
+            assert str(caught.value) == f"{path}: {expected}"
+            continue
+        volume = read_volume(path)
+        box_size, voxel_size, origin = expected
+        assert volume.box_size == box_size
+        assert volume.voxel_size == pytest.approx(voxel_size)
+        assert volume.origin == pytest.approx(origin)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["1ake_64.mrc", "betaGal_100.mrc", "70S_65.mrc"])
+def test_densities_are_those_that_mrcfile_reads(data, name):
+    path = data / "maps" / name
+    with mrcfile.open(path, permissive=True) as file:
+        expected = np.array(file.data)
+    volume = read_volume(path, voxel_size=2.0)
+    assert volume.voxel_size == 2.0
+    np.testing.assert_array_equal(volume.density.numpy(), expected)
