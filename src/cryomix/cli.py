@@ -45,13 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CryomixError as error:
         return _complain(_one_line(error), _USAGE)
     except KeyboardInterrupt:
-        again = "the same command with --resume continues it" if _can_resume(bound.kwargs) else ""
-        return _complain("; ".join(filter(None, ["interrupted", again])), _INTERRUPTED)
+        if "resume" in bound.signature.parameters:
+            again = "interrupted; the same command with --resume continues it"
+            return _complain(again, _INTERRUPTED)
+        return _complain("interrupted", _INTERRUPTED)
     return code if isinstance(code, int) else 0
-
-
-def _can_resume(settings: dict[str, object]) -> bool:
-    return "resume" in settings
 
 
 def _complain(text: str, code: int) -> int:

@@ -78,11 +78,11 @@ class NeutralOptions:
     seed: int = knob(0, "seed of the random numbers")
 
 
-def _require_at_least(name: str, value: float, least: float) -> None:
+def _require_at_least(name: str, value: int | float, least: int | float) -> None:
     if not value >= least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
-def _require_positive(name: str, value: float) -> None:
+def _require_positive(name: str, value: int | float) -> None:
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be positive, got {value}")
