@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from cryomix import __version__
 from cryomix.commands.check import check
+from cryomix.commands.neutral import neutral
 from cryomix.commands.simulate import simulate
 from cryomix.errors import CryomixError
 
@@ -27,7 +28,7 @@ app = App(
     default_parameter=Parameter(name_transform=_to_flag, negative_iterable=()),
     help_format="markdown",
 )
-for _command in (simulate, check):
+for _command in (simulate, check, neutral):
     app.command(_command)
 
 

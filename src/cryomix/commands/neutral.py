@@ -1,0 +1,76 @@
+"""`cryomix neutral`: the Gaussian model of the consensus map."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from cryomix.commands.flags import Flat, MaskFile, OutFolder
+from cryomix.options import NeutralOptions, RuntimeOptions
+
+if TYPE_CHECKING:
+    from cryomix.fitting.neutral import NeutralFit
+    from cryomix.imaging.volume import Volume
+
+_DEFAULT = NeutralOptions()
+_RUNTIME = RuntimeOptions()
+
+
+def neutral(
+    volume: Annotated[Path, Parameter(name="MAP", help="consensus map (MRC)")],
+    *,
+    out: OutFolder,
+    mask: MaskFile = None,
+    options: Annotated[NeutralOptions, Flat] = _DEFAULT,
+    runtime: Annotated[RuntimeOptions, Flat] = _RUNTIME,
+) -> None:
+    """Fit Gaussians to a consensus map, coarse to fine.
+
+    Writes gaussians.safetensors, neutral.mrc (their density) and frc.csv (how well views of the
+    two agree, ring by ring).
+
+        cryomix neutral consensus.mrc -o neutral
+        cryomix neutral consensus.mrc -o neutral --resolution 12 --mask molecule.mrc
+    """
+    from cryomix.commands.device import prepare_device
+    from cryomix.commands.progress import say
+    from cryomix.files.agreement import read_mask
+    from cryomix.files.job import create_job
+    from cryomix.files.mrc import read_volume
+    from cryomix.files.run_record import write_run_record
+    from cryomix.fitting.neutral import fit_neutral
+
+    device = prepare_device(runtime)
+    consensus = read_volume(volume)
+    region = read_mask(mask, consensus) if mask else None
+    job = create_job(out, resume=False)
+
+    fit = fit_neutral(consensus, options, mask=region, report=say)
+
+    write_neutral(out, fit, consensus)
+    inputs = [path for path in (volume, mask) if path is not None]
+    write_run_record(job.run_record, "neutral", asdict(options), inputs, options.seed, str(device))
+    print(summarize(fit))
+
+
+def write_neutral(folder: Path, fit: "NeutralFit", consensus: "Volume") -> None:
+    """The Gaussians, their density on the grid of the map, and their FRC with it."""
+    from cryomix.files.checkpoint import write_csv, write_gaussians
+    from cryomix.files.mrc import write_volume
+    from cryomix.imaging.gaussians import render_volume
+
+    metadata = {
+        key: repr(getattr(fit, key))
+        for key in ("base_width", "box_length", "resolution", "mean_frc")
+    }
+    write_gaussians(folder / "gaussians.safetensors", fit.model, metadata)
+    density = render_volume(fit.model, consensus.box_size, consensus.voxel_size)
+    write_volume(folder / "neutral.mrc", replace(density, origin=consensus.origin))
+    rows = [(ring, ring / fit.box_length, float(value)) for ring, value in enumerate(fit.frc)]
+    write_csv(folder / "frc.csv", ["ring", "frequency", "frc"], rows)
+
+
+def summarize(fit: "NeutralFit") -> str:
+    """One line for the user."""
+    return f"{len(fit.model)} Gaussians, mean FRC {fit.mean_frc:.3f} to {fit.resolution:.1f} Å"
