@@ -83,11 +83,13 @@ def _insert_slice(coefficient, power, rotation, weight, bottom, top, numerator, 
                 x = x_base + column * x_step
                 if x < 0 or (sign < 0 and x == 0):
                     continue
-                value = coefficient[row, column] * weight
+                # The mean is its own mirror point, which `divide_by_weight` adds once more.
+                factor = weight if k_y != 0 or column != 0 else np.float32(0.5) * weight
+                value = coefficient[row, column] * factor
                 if sign < 0:
                     value = value.conjugate()
                 y, z = y_base + column * y_step, z_base + column * z_step
-                share = power[row, column] * weight
+                share = power[row, column] * factor
                 _insert_sample(x, y, z, value, share, bottom, top, numerator, total)
 
 
