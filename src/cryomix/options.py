@@ -77,6 +77,57 @@ class NeutralOptions:
     batch_size: int = knob(24, "views in each step")
     seed: int = knob(0, "seed of the random numbers")
 
+    def __post_init__(self) -> None:
+        for name in ("start_gaussians", "most_gaussians", "views", "steps", "batch_size"):
+            _require_at_least(name, getattr(self, name), 1)
+        for name in ("resolution", "start_resolution", "gaussians"):
+            if getattr(self, name) is not None:
+                _require_positive(name, getattr(self, name))
+        if not 0 < self.frc < 1:
+            raise ValueError(f"frc must be between 0 and 1, got {self.frc}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """Knobs of heterogeneity training."""
+
+    latent_size: int = knob(4, "dimensions of the latent space")
+    vary: str = knob("centers,amplitudes,widths", "what may change from particle to particle")
+    loss: Literal["snr", "flat"] = knob("snr", "weighting of the rings; flat is the paper's")
+    resolution: float | None = knob(None, "finest detail compared, Å [the neutral model's]")
+    epochs: int = knob(60, "at most so many passes over the particles")
+    batch_size: int = knob(64, "particles in each step")
+    learning_rate: float = knob(5e-4, "first Adam step; lowered as the held-out score settles")
+    held_out: float = knob(0.08, "share of the particles that only score, never train")
+    latent_noise: float = knob(0.02, "random vector added to the latents in training")
+    latent_prior: float = knob(1.0, "weight of the normal prior on the latents")
+    spread_penalty: float = knob(0.0, "weight of the spread of amplitudes and widths")
+    weight_decay: float = knob(0.0, "L2 penalty on the weights")
+    hidden: int = knob(512, "width of the three hidden layers")
+    posterior_steps: int = knob(2, "Gauss-Newton steps on each latent after training")
+    memory_gb: float = knob(4.0, "keep prepared particles in memory up to this size, GB")
+    seed: int = knob(0, "seed of the random numbers")
+
+    def __post_init__(self) -> None:
+        for name in ("latent_size", "epochs", "batch_size", "hidden"):
+            _require_at_least(name, getattr(self, name), 1)
+        for name in ("latent_noise", "latent_prior", "spread_penalty", "weight_decay"):
+            _require_at_least(name, getattr(self, name), 0)
+        _require_at_least("posterior_steps", self.posterior_steps, 0)
+        _require_positive("learning_rate", self.learning_rate)
+        if not 0.01 <= self.held_out <= 0.5:
+            raise ValueError(f"held_out must be between 0.01 and 0.5, got {self.held_out}")
+        if self.resolution is not None:
+            _require_positive("resolution", self.resolution)
+        unknown = set(self.kinds) - {"centers", "amplitudes", "widths"}
+        if unknown or not self.kinds:
+            raise ValueError(f"vary takes centers, amplitudes, widths, got {self.vary!r}")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """`vary`, split."""
+        return tuple(kind.strip() for kind in self.vary.split(",") if kind.strip())
+
 
 def _require_at_least(name: str, value: int | float, least: int | float) -> None:
     if not value >= least:

@@ -58,8 +58,11 @@ def evaluate_ctf(ctf: Ctf, grid: FourierGrid) -> Float[Tensor, "particles rows c
     half_difference = column((ctf.defocus_u - ctf.defocus_v) / 2)
     defocus = mean + half_difference * torch.cos(2 * (azimuth - angle))
     aberration = column(ctf.spherical_aberration_mm * 1e7)  # mm to Å
-    phase = math.pi * wavelength * k_squared * (
-        defocus - 0.5 * aberration * wavelength.square() * k_squared
+    phase = (
+        math.pi
+        * wavelength
+        * k_squared
+        * (defocus - 0.5 * aberration * wavelength.square() * k_squared)
     )
     offset = torch.deg2rad(ctf.phase_shift_deg) + torch.asin(ctf.amplitude_contrast)
     return torch.sin(phase + column(offset))

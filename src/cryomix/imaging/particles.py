@@ -99,6 +99,11 @@ class ParticleBatch:
     def __len__(self) -> int:
         return len(self.index)
 
+    def __getitem__(self, chosen: slice | Tensor) -> "ParticleBatch":
+        return ParticleBatch(
+            self.image_ft[chosen], self.transfer[chosen], self.poses[chosen], self.index[chosen]
+        )
+
 
 def working_grid(particles: Particles, resolution: float) -> FourierGrid:
     """The smallest even grid whose Nyquist frequency is a quarter beyond `resolution` Å."""

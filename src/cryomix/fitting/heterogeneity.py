@@ -1,0 +1,266 @@
+"""Training: encoder and decoder together on the particles."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from cryomix.fitting.preparation import PreparedBatch, PreparedParticles
+from cryomix.fitting.score import score_projections
+from cryomix.fitting.trained_model import ModelSettings, TrainedModel
+from cryomix.imaging.gaussians import GaussianModel
+from cryomix.imaging.noise import estimate_spectrum
+from cryomix.imaging.particles import Particles, iterate_batches, working_grid
+from cryomix.imaging.projection import project_gaussians
+from cryomix.options import TrainingOptions
+
+_SPECTRUM_SAMPLE = 2000
+_START_SAMPLE = 4000
+_START_SPREAD = 0.3
+_SETTLED = 0.01  # an epoch that adds less than this share of the gain so far is settled
+_DECAYS = 3
+_SCORE_UNIT = {"snr": 0.1, "flat": 100.0}  # brings both losses to the order of one
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One line of the history.
+
+    Scores are means over particles, above the neutral model's: nats with ``snr``, FRC with
+    ``flat``.
+    """
+
+    number: int
+    training_score: float
+    held_out_score: float
+    learning_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """All that the next epoch depends on, after the epochs in `history`.
+
+    Attributes
+    ----------
+    tensors
+        ``model.…`` now, ``best.…`` at the best held-out score, ``optimizer.…``, and the state
+        of the random numbers.
+    history
+        One entry per epoch.
+    decays
+        How often the learning rate was lowered.
+    best
+        Best held-out score so far.
+    """
+
+    tensors: dict[str, Tensor]
+    history: tuple[Epoch, ...]
+    decays: int
+    best: float
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the held-out score has settled for good."""
+        return self.decays > _DECAYS
+
+
+def build_model(
+    particles: Particles,
+    neutral: GaussianModel,
+    base_width: float,
+    resolution: float,
+    options: TrainingOptions,
+) -> TrainedModel:
+    """An untrained model: networks by the seed, noise and signal by a sample of the particles."""
+    grid = working_grid(particles, resolution)
+    settings = ModelSettings(
+        grid.box_size, grid.pixel_size, resolution, base_width,
+        options.latent_size, options.hidden, options.loss, options.kinds,
+    )  # fmt: skip
+    sample = _permutation(len(particles), options.seed)[:_SPECTRUM_SAMPLE]
+    with torch.no_grad():
+        batches = iterate_batches(particles, grid, sample, options.batch_size)
+        spectrum = estimate_spectrum(neutral, batches, grid)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        return TrainedModel(settings, neutral, spectrum)
+
+
+def train(
+    model: TrainedModel,
+    prepared: PreparedParticles,
+    options: TrainingOptions,
+    *,
+    state: TrainingState | None,
+    save: Callable[[TrainingState], None],
+    report: Callable[[int, int], None],
+) -> tuple[Epoch, ...]:
+    """Train `model` in place until the held-out score settles; returns the history.
+
+    Each epoch takes the particles in a new order. When an epoch adds less than 1 % to the
+    held-out score, the learning rate is lowered to a third; after the third time, training
+    ends and the model of the best epoch is taken. `save` receives the state after each epoch;
+    given back as `state`, training goes on as if it had not stopped.
+    """
+    training, held_out = split_particles(len(prepared), options)
+    optimizer = _optimizer(model, options)
+    generator = torch.Generator().manual_seed(options.seed)
+    if state is None:
+        _start(model, prepared, training, options)
+        state = TrainingState({}, (), 0, float("-inf"))
+    else:
+        _restore(state, model, optimizer, generator)
+    while not state.is_finished and len(state.history) < options.epochs:
+        rate = options.learning_rate / 3**state.decays
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        order = training[torch.randperm(len(training), generator=generator)]
+        score = _epoch(model, prepared, order, optimizer, options, generator, report)
+        check = _held_out_score(model, prepared, held_out, options.batch_size)
+        epoch = Epoch(len(state.history) + 1, score, check, rate)
+        state = _next_state(state, epoch, model, optimizer, generator)
+        save(state)
+    model.load(_part(state, "best."))
+    return state.history
+
+
+def split_particles(
+    count: int, options: TrainingOptions
+) -> tuple[Int64[Tensor, "training"], Int64[Tensor, "held_out"]]:
+    """Which particles train, and which only score; fixed by the seed."""
+    order = _permutation(count, options.seed)
+    held_out = max(1, round(options.held_out * count))
+    return order[held_out:].sort().values, order[:held_out].sort().values
+
+
+def training_loss(
+    model: TrainedModel,
+    batch: PreparedBatch,
+    noise: Float[Tensor, "batch latent"],
+    options: TrainingOptions,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """The loss of one batch, and its mean score above the neutral model's."""
+    latent = model.encoder(batch.gradient)
+    shown = model.decoder(latent + options.latent_noise * noise)
+    projection = project_gaussians(shown, batch.particles.poses, model.metric.grid)
+    score = score_projections(projection, batch.particles, model.metric)
+    gain = (score - batch.neutral_score).mean()
+    penalty = 0.5 * options.latent_prior * latent.square().sum(-1).mean()
+    if options.spread_penalty:
+        # The paper's: Gaussians should not differ in strength and size more than they must.
+        spread = shown.amplitude.std(-1) + shown.width.std(-1) / model.settings.base_width
+        penalty = penalty + options.spread_penalty * spread.mean()
+    unit = _SCORE_UNIT[model.metric.kind]
+    return -unit * gain + _SCORE_UNIT["snr"] * penalty, gain.detach()
+
+
+def _start(
+    model: TrainedModel,
+    prepared: PreparedParticles,
+    training: Int64[Tensor, "training"],
+    options: TrainingOptions,
+) -> None:
+    most = max(500, int(options.memory_gb * 1e9 / (80 * len(model.decoder.neutral))))
+    sample = training[_permutation(len(training), options.seed)[: min(_START_SAMPLE, most)]]
+    gradient = torch.cat([prepared.batch(part).gradient for part in sample.split(256)])
+    model.encoder.start_from(gradient, model.decoder.varying, _START_SPREAD)
+
+
+def _epoch(
+    model: TrainedModel,
+    prepared: PreparedParticles,
+    order: Int64[Tensor, "training"],
+    optimizer: torch.optim.Adam,
+    options: TrainingOptions,
+    generator: torch.Generator,
+    report: Callable[[int, int], None],
+) -> float:
+    total = torch.zeros((), dtype=torch.float64)
+    done = 0
+    for index in order.split(options.batch_size):
+        noise = torch.randn(len(index), options.latent_size, generator=generator)
+        loss, gain = training_loss(model, prepared.batch(index), noise, options)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total += gain * len(index)
+        done += len(index)
+        report(done, len(order))
+    return float(total) / len(order)
+
+
+@torch.no_grad()
+def _held_out_score(
+    model: TrainedModel,
+    prepared: PreparedParticles,
+    held_out: Int64[Tensor, "held_out"],
+    batch_size: int,
+) -> float:
+    total = 0.0
+    for index in held_out.split(batch_size):
+        batch = prepared.batch(index)
+        shown = model.decoder(model.encoder(batch.gradient))
+        projection = project_gaussians(shown, batch.particles.poses, model.metric.grid)
+        score = score_projections(projection, batch.particles, model.metric)
+        total += float((score - batch.neutral_score).sum())
+    return total / len(held_out)
+
+
+def _optimizer(model: TrainedModel, options: TrainingOptions) -> torch.optim.Adam:
+    parameters = [*model.encoder.parameters(), *model.decoder.parameters()]
+    return torch.optim.Adam(parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
+
+
+def _next_state(
+    state: TrainingState,
+    epoch: Epoch,
+    model: TrainedModel,
+    optimizer: torch.optim.Adam,
+    generator: torch.Generator,
+) -> TrainingState:
+    now = model.tensors()
+    tensors = {f"model.{name}": value for name, value in now.items()}
+    if epoch.held_out_score > state.best:
+        tensors |= {f"best.{name}": value for name, value in now.items()}
+    else:
+        tensors |= {k: v for k, v in state.tensors.items() if k.startswith("best.")}
+    for number, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{k}": v.detach().clone() for k, v in values.items()}
+    tensors["generator"] = generator.get_state()
+    has_settled = epoch.held_out_score - state.best < _SETTLED * abs(epoch.held_out_score)
+    return TrainingState(
+        tensors,
+        (*state.history, epoch),
+        state.decays + has_settled,
+        max(state.best, epoch.held_out_score),
+    )
+
+
+def _restore(
+    state: TrainingState,
+    model: TrainedModel,
+    optimizer: torch.optim.Adam,
+    generator: torch.Generator,
+) -> None:
+    model.load(_part(state, "model."))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in _part(state, "optimizer.").items():
+        number, kind = name.split(".", 1)
+        moments.setdefault(int(number), {})[kind] = value.clone()
+    kept = optimizer.state_dict()
+    optimizer.load_state_dict({**kept, "state": moments})
+    generator.set_state(state.tensors["generator"])
+
+
+def _part(state: TrainingState, prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in state.tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _permutation(count: int, seed: int) -> Int64[Tensor, "count"]:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))

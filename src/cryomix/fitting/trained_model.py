@@ -1,0 +1,100 @@
+"""Encoder, decoder and all that is needed to apply them to particles."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cryomix.fitting.gradients import neutral_gradient
+from cryomix.fitting.networks import Decoder, Encoder, varying_parameters
+from cryomix.fitting.score import Metric, make_metric
+from cryomix.geometry.fourier import FourierGrid
+from cryomix.imaging.gaussians import GaussianModel
+from cryomix.imaging.noise import Spectrum
+from cryomix.imaging.particles import ParticleBatch
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """What fixes the shape and the units of a model; all of it is written beside the weights."""
+
+    box_size: int
+    pixel_size: float
+    resolution: float
+    base_width: float
+    latent_size: int
+    hidden: int
+    loss: Literal["snr", "flat"]
+    vary: tuple[str, ...]
+
+    @property
+    def grid(self) -> FourierGrid:
+        """Sampling on which images and projections are compared."""
+        return FourierGrid(self.box_size, self.pixel_size)
+
+
+class TrainedModel:
+    """What training changes: two networks, with the score they were made for."""
+
+    def __init__(self, settings: ModelSettings, neutral: GaussianModel, spectrum: Spectrum) -> None:
+        grid = settings.grid
+        varying = varying_parameters(len(neutral), settings.vary)
+        self.settings = settings
+        self.spectrum = spectrum
+        self.metric: Metric = make_metric(settings.loss, spectrum, grid, settings.resolution)
+        self.likelihood: Metric = make_metric("snr", spectrum, grid, settings.resolution)
+        self.encoder = Encoder(len(neutral), settings.latent_size, settings.hidden)
+        self.decoder = Decoder(
+            neutral, grid.box_length, settings.base_width, varying,
+            settings.latent_size, settings.hidden,
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def encode(self, batch: ParticleBatch) -> Float[Tensor, "batch latent"]:
+        """First estimate of the latents."""
+        gradient, _ = neutral_gradient(self.decoder, batch, self.metric)
+        return self.encoder(gradient)
+
+    @torch.no_grad()
+    def decode(self, latent: Float[Tensor, "models latent"]) -> GaussianModel:
+        """The Gaussian model at each latent: the one function that training uses as well."""
+        return self.decoder(latent)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights, statistics, neutral model and spectrum by name."""
+        named = {f"encoder.{name}": value for name, value in self.encoder.state_dict().items()}
+        named |= {f"decoder.{name}": value for name, value in self.decoder.state_dict().items()}
+        named |= {f"spectrum.{name}": getattr(self.spectrum, name) for name in _SPECTRUM}
+        return {name: value.detach().clone() for name, value in named.items()}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take over the weights and statistics that `tensors` gave."""
+        for prefix, network in (("encoder.", self.encoder), ("decoder.", self.decoder)):
+            network.load_state_dict(
+                {
+                    name.removeprefix(prefix): value
+                    for name, value in tensors.items()
+                    if name.startswith(prefix)
+                }
+            )
+
+
+def restore_model(settings: ModelSettings, tensors: dict[str, Tensor]) -> TrainedModel:
+    """The model whose `tensors` were kept.
+
+    Raises
+    ------
+    KeyError
+        If a tensor is missing.
+    """
+    neutral = GaussianModel(*(tensors[f"decoder.{name}"] for name in _NEUTRAL))
+    spectrum = Spectrum(**{name: tensors[f"spectrum.{name}"] for name in _SPECTRUM})
+    model = TrainedModel(settings, neutral, spectrum)
+    model.load(tensors)
+    return model
+
+
+_NEUTRAL = ("center", "amplitude", "width")
+_SPECTRUM = ("gain", "noise", "signal_to_noise")
