@@ -134,6 +134,10 @@ def not_finite(cube):
             lambda cube: mrc_bytes(cube)[:-4],
             "truncated: its header promises 6 x 6 x 6 voxels in 1888 bytes, there are 1884",
         ),
+        (
+            lambda cube: mrc_bytes(cube, extended=bytes(80))[:-4],
+            "truncated: its header promises 6 x 6 x 6 voxels in 1968 bytes, there are 1964",
+        ),
         (lambda cube: mrc_bytes(cube[:5]), "a map must be cubic, got 6 x 6 x 5 voxels"),
         (lambda cube: mrc_bytes(cube[:, :4]), "a map must be cubic, got 6 x 4 x 6 voxels"),
         (

@@ -130,6 +130,16 @@ def test_comments_are_not_rows(tmp_path):
     assert block.extended({"c": [5, 6]}).column("c") == ["5", "6"]
 
 
+def test_long_tables_are_read_and_written_whole(tmp_path):
+    numbers = range(10_000)
+    path = tmp_path / "long.star"
+    block = make_block("x", {"n": numbers, "q": [f"'{number}" for number in numbers]})
+    write_star(path, StarFile(path, (block,)))
+    again = read_star(path).block("x")
+    assert again.floats("n").tolist() == list(numbers)
+    assert again.column("q") == [f"'{number}" for number in numbers]
+
+
 def test_names_that_are_no_text_survive(tmp_path):
     content = b"data_\nloop_\n_a\n_b\n1 \xff\xfe.mrcs\n"
     block = star_of(tmp_path, content).blocks[0]
