@@ -11,6 +11,7 @@ from cryomix import __version__
 from cryomix.commands.check import check
 from cryomix.commands.neutral import neutral
 from cryomix.commands.simulate import simulate
+from cryomix.commands.train import train
 from cryomix.errors import CryomixError
 
 _FLAGS = {"box_size": "--box", "pose_error_deg": "--pose-error", "latent_size": "--latent-dim"}
@@ -28,7 +29,7 @@ app = App(
     default_parameter=Parameter(name_transform=_to_flag, negative_iterable=()),
     help_format="markdown",
 )
-for _command in (simulate, check, neutral):
+for _command in (simulate, check, neutral, train):
     app.command(_command)
 
 

@@ -55,11 +55,32 @@ class CheckOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnalysisOptions:
+    """Knobs of what the latent space is found to hold."""
+
+    clusters: int = knob(0, "number of clusters; 0 lets the data suggest it")
+    method: Literal["mixture", "kmeans"] = knob("mixture", "how particles are divided")
+    steps: int = knob(5, "points of each trajectory")
+    neighbors: int = knob(15, "neighbours that UMAP keeps together")
+    seed: int = knob(0, "seed of the random numbers")
+
+    def __post_init__(self) -> None:
+        _require_at_least("clusters", self.clusters, 0)
+        _require_at_least("steps", self.steps, 2)
+        _require_at_least("neighbors", self.neighbors, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReconstructionOptions:
     """Knobs of the maps rebuilt from particles."""
 
     padding: float = knob(1.5, "oversampling of the Fourier volume")
     clusters: bool = knob(True, "rebuild a map of each cluster")
+    nearest: int = knob(0, "particles per point [0: a tenth of all, at least 300]")
+
+    def __post_init__(self) -> None:
+        _require_at_least("padding", self.padding, 1)
+        _require_at_least("nearest", self.nearest, 0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,6 +62,7 @@ def _find_problems(
     options: CheckOptions,
 ) -> list[str]:
     from cryomix.commands.progress import counting
+    from cryomix.commands.record import bad_images
     from cryomix.files.agreement import read_consensus, read_mask
     from cryomix.files.mrc import find_bad_images
     from cryomix.files.relion import read_particles
@@ -73,10 +74,7 @@ def _find_problems(
         bad = find_bad_images(particles.images, report)
     problems = []
     if bad:
-        rows = ", ".join(str(row + 1) for row in bad[:5]) + (", …" if len(bad) > 5 else "")
-        problems.append(
-            f"{source}: images must be finite and not constant; {len(bad)} are not: rows {rows}"
-        )
+        problems.append(bad_images(source, bad))
     if volume_path is None:
         return problems
     volume = read_consensus(volume_path, particles)

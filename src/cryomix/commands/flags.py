@@ -29,4 +29,5 @@ MaskFile = Annotated[
 OutFolder = Annotated[
     Path, Parameter(name=["--out", "-o", "--o"], help="folder to write; must be empty or new")
 ]
+Resume = Annotated[bool, Parameter(negative="", help="go on with the job that is in the folder")]
 Seed = Annotated[int, Parameter(help="taken by every command; this one draws no random numbers")]

@@ -1,6 +1,6 @@
 """`cryomix neutral`: the Gaussian model of the consensus map."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,6 @@ from cryomix.options import NeutralOptions, RuntimeOptions
 
 if TYPE_CHECKING:
     from cryomix.fitting.neutral import NeutralFit
-    from cryomix.imaging.volume import Volume
 
 _DEFAULT = NeutralOptions()
 _RUNTIME = RuntimeOptions()
@@ -38,6 +37,7 @@ def neutral(
     from cryomix.files.agreement import read_mask
     from cryomix.files.job import create_job
     from cryomix.files.mrc import read_volume
+    from cryomix.files.neutral_model import write_neutral
     from cryomix.files.run_record import write_run_record
     from cryomix.fitting.neutral import fit_neutral
 
@@ -52,23 +52,6 @@ def neutral(
     inputs = [path for path in (volume, mask) if path is not None]
     write_run_record(job.run_record, "neutral", asdict(options), inputs, options.seed, str(device))
     print(summarize(fit))
-
-
-def write_neutral(folder: Path, fit: "NeutralFit", consensus: "Volume") -> None:
-    """The Gaussians, their density on the grid of the map, and their FRC with it."""
-    from cryomix.files.checkpoint import write_csv, write_gaussians
-    from cryomix.files.mrc import write_volume
-    from cryomix.imaging.gaussians import render_volume
-
-    metadata = {
-        key: repr(getattr(fit, key))
-        for key in ("base_width", "box_length", "resolution", "mean_frc")
-    }
-    write_gaussians(folder / "gaussians.safetensors", fit.model, metadata)
-    density = render_volume(fit.model, consensus.box_size, consensus.voxel_size)
-    write_volume(folder / "neutral.mrc", replace(density, origin=consensus.origin))
-    rows = [(ring, ring / fit.box_length, float(value)) for ring, value in enumerate(fit.frc)]
-    write_csv(folder / "frc.csv", ["ring", "frequency", "frc"], rows)
 
 
 def summarize(fit: "NeutralFit") -> str:

@@ -1,0 +1,112 @@
+"""The beginning of a job: its folder, what is run in it, and whether it may go on."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryomix.errors import CheckpointError, InputFileError
+
+if TYPE_CHECKING:
+    import torch
+
+    from cryomix.files.job import JobFolder
+    from cryomix.files.run_record import RunRecord
+    from cryomix.imaging.particles import Particles
+
+
+def record_job(
+    job: "JobFolder",
+    command: str,
+    settings: Mapping[str, object],
+    inputs: Sequence[Path],
+    seed: int,
+    device: "torch.device",
+) -> None:
+    """Write the run.toml of a new job, or see that one which goes on is the same.
+
+    Raises
+    ------
+    CheckpointError
+        If a job goes on with another command, other settings or other inputs.
+    """
+    from cryomix.files.run_record import read_run_record, write_run_record
+
+    if job.run_record.is_file():
+        _require_same(job.path, read_run_record(job.run_record), command, settings, inputs)
+    else:
+        write_run_record(job.run_record, command, settings, inputs, seed, str(device))
+
+
+def describe_source(particles: Path, data_folder: Path | None) -> dict[str, object]:
+    """Where the particles came from, as run.toml keeps it for later commands."""
+    return {
+        "particles": str(particles.resolve()),
+        "datadir": None if data_folder is None else str(data_folder.resolve()),
+    }
+
+
+def read_source(job: "JobFolder") -> tuple[Path, "Particles"]:
+    """The particles that a job was trained on, and their file.
+
+    Raises
+    ------
+    CheckpointError
+        If the job does not say.
+    """
+    from cryomix.files.relion import read_particles
+    from cryomix.files.run_record import read_run_record
+
+    options = read_run_record(job.run_record).options
+    if "particles" not in options:
+        raise CheckpointError(f"{job.run_record}: does not name the particles of the job")
+    source = Path(options["particles"])
+    data_folder = Path(options["datadir"]) if "datadir" in options else None
+    return source, read_particles(source, data_folder=data_folder)
+
+
+def require_usable_images(particles: "Particles", source: Path) -> None:
+    """Read every image once; refuse those that are not finite or are constant.
+
+    Raises
+    ------
+    InputFileError
+        Naming the first of them.
+    """
+    from cryomix.commands.progress import counting
+    from cryomix.files.mrc import find_bad_images
+
+    with counting("images read") as report:
+        bad = find_bad_images(particles.images, report)
+    if bad:
+        raise InputFileError(bad_images(source, bad))
+
+
+def bad_images(source: Path, bad: Sequence[int]) -> str:
+    """One line about images that cannot be used."""
+    rows = ", ".join(str(row + 1) for row in bad[:5]) + (", …" if len(bad) > 5 else "")
+    return f"{source}: images must be finite and not constant; {len(bad)} are not: rows {rows}"
+
+
+def _require_same(
+    folder: Path,
+    record: "RunRecord",
+    command: str,
+    settings: Mapping[str, object],
+    inputs: Sequence[Path],
+) -> None:
+    from cryomix.files.run_record import digest_input
+
+    if record.command != command:
+        raise CheckpointError(
+            f"{folder}: holds a job of `cryomix {record.command}`, got --resume of {command}"
+        )
+    given = {name: value for name, value in settings.items() if value is not None}
+    for name in sorted(given.keys() | record.options.keys()):
+        before, now = record.options.get(name), given.get(name)
+        if before != now:
+            raise CheckpointError(
+                f"{folder}: --resume needs the same {name} as before, {before!r}, got {now!r}"
+            )
+    for path, digest in zip(inputs, record.inputs, strict=False):
+        if digest_input(path).sha256 != digest.sha256:
+            raise CheckpointError(f"{folder}: --resume needs the same input, {path} has changed")

@@ -1,0 +1,104 @@
+"""The neutral model as files: Gaussians with their units, density, and FRC with the map."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cryomix.errors import BoxMismatchError, CheckpointError
+from cryomix.files.checkpoint import (
+    read_csv,
+    read_gaussians,
+    read_tensors,
+    write_csv,
+    write_gaussians,
+)
+from cryomix.files.job import JobFolder
+from cryomix.files.mrc import write_volume
+from cryomix.fitting.neutral import NeutralFit
+from cryomix.imaging.gaussians import GaussianModel, render_volume
+from cryomix.imaging.particles import Particles
+from cryomix.imaging.volume import Volume
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNeutral:
+    """A neutral model, and what a training needs to know of its fit.
+
+    Attributes
+    ----------
+    path
+        Its file.
+    model
+        The Gaussians.
+    base_width
+        Widths lie in (0.5, 1.5) times this, Å.
+    box_length
+        Edge of the box, Å.
+    resolution
+        Finest detail that was compared, Å.
+    """
+
+    path: Path
+    model: GaussianModel
+    base_width: float
+    box_length: float
+    resolution: float
+
+
+def write_neutral(folder: Path, fit: NeutralFit, consensus: Volume) -> None:
+    """Write ``gaussians.safetensors``, ``neutral.mrc`` on the grid of the map, and ``frc.csv``."""
+    metadata = {name: repr(float(getattr(fit, name))) for name in _UNITS}
+    write_gaussians(folder / "gaussians.safetensors", fit.model, metadata)
+    density = render_volume(fit.model, consensus.box_size, consensus.voxel_size)
+    write_volume(folder / "neutral.mrc", replace(density, origin=consensus.origin))
+    rows = [(ring, ring / fit.box_length, float(value)) for ring, value in enumerate(fit.frc)]
+    write_csv(folder / "frc.csv", ["ring", "frequency", "frc"], rows)
+
+
+def read_neutral(path: Path) -> StoredNeutral:
+    """A neutral model; `path` is its file or the folder that `write_neutral` wrote.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing or malformed, or does not say in which units it was fitted.
+    """
+    file = path / "gaussians.safetensors" if path.is_dir() else path
+    model = read_gaussians(file)
+    _, metadata = read_tensors(file)
+    try:
+        units = {name: float(metadata[name]) for name in _UNITS}
+    except KeyError as error:
+        raise CheckpointError(f"{file}: not written by `cryomix neutral`: lacks {error}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{file}: not a neutral model: {error}") from error
+    for name, value in units.items():
+        if not 0 < value < float("inf"):
+            raise CheckpointError(f"{file}: {name} must be positive, got {value:g}")
+    return StoredNeutral(file, model, **units)
+
+
+def require_matching_neutral(neutral: StoredNeutral, particles: Particles) -> None:
+    """Refuse a neutral model whose box is not, within 1 %, as long as that of the particles."""
+    length = particles.grid.box_length
+    if abs(neutral.box_length - length) > 0.01 * length:
+        raise BoxMismatchError(
+            f"{neutral.path}: the neutral model must have the box of the particles, {length:g} Å, "
+            f"got {neutral.box_length:g} Å"
+        )
+
+
+def store_neutral(job: JobFolder, neutral: StoredNeutral, particles: Particles) -> None:
+    """Keep a copy of a neutral model in `job`, with its density on the grid of the particles."""
+    if neutral.path == job.neutral_model:
+        return
+    metadata = {name: repr(getattr(neutral, name)) for name in _UNITS}
+    write_gaussians(job.neutral_model, neutral.model, metadata)
+    density = render_volume(neutral.model, particles.box_size, particles.pixel_size)
+    write_volume(job.neutral_map, density)
+    frc = neutral.path.with_name("frc.csv")
+    if frc.is_file():
+        table = read_csv(frc)
+        write_csv(job.neutral_frc, list(table), zip(*table.values(), strict=True))
+
+
+_UNITS = ("base_width", "box_length", "resolution")

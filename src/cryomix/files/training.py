@@ -1,0 +1,110 @@
+"""Trained models, and the states from which a training goes on."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, fields
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from cryomix.errors import CheckpointError
+from cryomix.files.checkpoint import read_tensors, write_array, write_csv, write_tensors
+from cryomix.files.job import JobFolder
+from cryomix.files.relion import write_particles
+from cryomix.fitting.heterogeneity import Epoch, TrainingState
+from cryomix.fitting.posterior import LatentPosterior
+from cryomix.fitting.trained_model import ModelSettings, TrainedModel, restore_model
+
+
+def write_model(path: Path, model: TrainedModel) -> None:
+    """Write networks, neutral model, spectrum and settings."""
+    write_tensors(path, model.tensors(), {"settings": json.dumps(asdict(model.settings))})
+
+
+def read_model(path: Path) -> TrainedModel:
+    """A trained model.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, or is no trained model.
+    """
+    tensors, metadata = read_tensors(path)
+    try:
+        settings = json.loads(metadata["settings"])
+        return restore_model(
+            ModelSettings(**{**settings, "vary": tuple(settings["vary"])}), tensors
+        )
+    except KeyError as error:
+        raise CheckpointError(f"{path}: not a trained model: it lacks {error}") from error
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: not a trained model: {error}") from error
+
+
+def write_state(path: Path, state: TrainingState) -> None:
+    """Write a state whole or not at all."""
+    told = {
+        "history": [asdict(epoch) for epoch in state.history],
+        "decays": state.decays,
+        "best": state.best,
+    }
+    # The best state may be the last one; a file cannot hold one tensor under two names.
+    tensors = {name: value.clone() for name, value in state.tensors.items()}
+    write_tensors(path, tensors, {"state": json.dumps(told)})
+
+
+def read_state(path: Path) -> TrainingState:
+    """The state that was written last.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, or is no state of a training.
+    """
+    tensors, metadata = read_tensors(path)
+    try:
+        told = json.loads(metadata["state"])
+        history = tuple(Epoch(**epoch) for epoch in told["history"])
+        return TrainingState(tensors, history, int(told["decays"]), float(told["best"]))
+    except KeyError as error:
+        raise CheckpointError(f"{path}: not a state of a training: it lacks {error}") from error
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a state of a training: {error}") from error
+
+
+def write_training(
+    job: JobFolder,
+    source: Path,
+    model: TrainedModel,
+    found: LatentPosterior,
+    history: Sequence[Epoch],
+) -> None:
+    """Write what a training found, then drop its states.
+
+    Parameters
+    ----------
+    job
+        Where to.
+    source
+        The user's particles, whose rows the latents are added to.
+    model, found, history
+        The networks, the latents of all particles, and the scores per epoch.
+    """
+    write_array(job.latents, found.latent.numpy())
+    write_array(job.latent_std, found.std.numpy())
+    write_particles(source, job.particles, added=latent_columns(found.latent.numpy()))
+    write_csv(job.history, [field.name for field in fields(Epoch)], map(astuple, history))
+    write_model(job.model, model)
+    shutil.rmtree(job.checkpoints, ignore_errors=True)
+
+
+def latent_columns(
+    latent: Float[np.ndarray, "particles latent"],
+) -> dict[str, Shaped[np.ndarray, "particles"]]:
+    """Columns of a star file: ``_cryomixLatent1`` and on."""
+    return {
+        f"cryomixLatent{number}": np.array([f"{value:.6f}" for value in column])
+        for number, column in enumerate(latent.T, start=1)
+    }
