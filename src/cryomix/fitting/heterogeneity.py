@@ -1,5 +1,6 @@
 """Training: encoder and decoder together on the particles."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ _START_SAMPLE = 4000
 _START_SPREAD = 0.3
 _SETTLED = 0.01  # an epoch that adds less than this share of the gain so far is settled
 _DECAYS = 3
+_LEAST_STEPS = 40  # an epoch of fewer steps could not tell settled from slow
 _SCORE_UNIT = {"snr": 0.1, "flat": 100.0}  # brings both losses to the order of one
 
 
@@ -116,7 +118,7 @@ def train(
         rate = options.learning_rate / 3**state.decays
         for group in optimizer.param_groups:
             group["lr"] = rate
-        order = training[torch.randperm(len(training), generator=generator)]
+        order = _shuffled(training, options.batch_size, generator)
         score = _epoch(model, prepared, order, optimizer, options, generator, report)
         check = _held_out_score(model, prepared, held_out, options.batch_size)
         epoch = Epoch(len(state.history) + 1, score, check, rate)
@@ -166,6 +168,15 @@ def _start(
     sample = training[_permutation(len(training), options.seed)[: min(_START_SAMPLE, most)]]
     gradient = torch.cat([prepared.batch(part).gradient for part in sample.split(256)])
     model.encoder.start_from(gradient, model.decoder.varying, _START_SPREAD)
+
+
+def _shuffled(
+    training: Int64[Tensor, "training"], batch_size: int, generator: torch.Generator
+) -> Int64[Tensor, "order"]:
+    """Every particle once, or as often as it takes to make an epoch of `_LEAST_STEPS` steps."""
+    passes = math.ceil(_LEAST_STEPS * batch_size / len(training))
+    order = [torch.randperm(len(training), generator=generator) for _ in range(passes)]
+    return training[torch.cat(order)]
 
 
 def _epoch(

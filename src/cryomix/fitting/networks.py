@@ -114,9 +114,10 @@ class Decoder(nn.Module):
         """One model per latent."""
         both = self.hidden(torch.cat([latent, torch.zeros_like(latent[:1])]))
         step = self.last(both[:-1] - both[-1:]).reshape(len(latent), *self.logit.shape)
-        # Rounding could leave a trace of D(z) − D(0) at z = 0: it is 0 there by definition.
-        step = torch.where((latent == 0).all(-1)[:, None, None] | ~self.varying, 0.0, step)
+        still = (latent == 0).all(-1)[:, None, None] | ~self.varying
         change = ((self.logit + step).sigmoid() - self.logit.sigmoid()) * self.unit
+        # Rounding would leave a trace of D(z) − D(0) at z = 0: it is 0 there by definition.
+        change = torch.where(still, 0.0, change)
         return GaussianModel(
             self.center + change[..., :3],
             (self.amplitude + change[..., 3]).clamp_min(0),

@@ -109,7 +109,7 @@ def _window(position, sigma, size, factor):
     """Fill `factor` with exp(−(i − position)² / 2σ²) for the window; its first index and length."""
     reach = WINDOW * sigma
     first = math.ceil(position - reach)
-    count = min(int(math.floor(position + reach)) - first + 1, factor.size)
+    count = min(math.floor(position + reach) - first + 1, factor.size)
     # Neighbouring values have the ratio r, and neighbouring ratios the constant ratio q.
     inverse = 1.0 / (sigma * sigma)
     offset = first - position

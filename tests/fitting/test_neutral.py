@@ -1,0 +1,71 @@
+"""The neutral model reproduces a map with as few Gaussians as that takes."""
+
+import pytest
+import torch
+
+from cryomix.errors import ResolutionError
+from cryomix.fitting.neutral import default_resolution, fit_neutral
+from cryomix.imaging.correlation import shell_correlation
+from cryomix.imaging.gaussians import GaussianModel, render_volume
+from cryomix.imaging.volume import Volume
+from cryomix.options import NeutralOptions
+
+QUICK = NeutralOptions(resolution=12.0, start_gaussians=24, steps=60, views=60, batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def molecule() -> Volume:
+    generator = torch.Generator().manual_seed(2)
+    center = torch.randn(40, 3, generator=generator) * 14
+    model = GaussianModel(center, torch.ones(40), torch.full((40,), 4.0))
+    return render_volume(model, 32, 4.0)
+
+
+@pytest.fixture(scope="module")
+def fit(molecule):
+    return fit_neutral(molecule, QUICK, report=lambda _: None)
+
+
+def test_frc_reaches_the_target_and_the_density_is_the_maps(molecule, fit):
+    assert fit.mean_frc > 0.95
+    assert len(fit.model) < 24 * 8
+    rendered = render_volume(fit.model, 32, 4.0)
+    assert shell_correlation(rendered, molecule)[1:9].mean() > 0.95
+
+
+def test_the_model_fits_the_network_units(fit):
+    assert (fit.model.amplitude > 0).all()
+    assert (fit.model.amplitude < 1).all()
+    assert ((fit.model.width / fit.base_width - 1).abs() < 0.5).all()
+
+
+def test_asked_number_of_gaussians(molecule):
+    options = NeutralOptions(
+        resolution=20.0, start_gaussians=24, steps=5, views=20, batch_size=4, gaussians=70
+    )
+    fit = fit_neutral(molecule, options, report=lambda _: None)
+    assert 60 <= len(fit.model) <= 70  # those outside the mask are dropped
+
+
+def test_gaussians_outside_the_mask_are_dropped(molecule):
+    half = torch.zeros(32, 32, 32)
+    half[:, :, :17] = 1
+    options = NeutralOptions(resolution=20.0, start_gaussians=24, steps=10, views=20, batch_size=4)
+    mask = Volume(half, 4.0)
+    fit = fit_neutral(molecule, options, mask=mask, report=lambda _: None)
+    assert fit.model.center[:, 0].max() <= 2.0
+
+
+def test_too_fine_a_resolution(molecule):
+    with pytest.raises(ResolutionError, match="finer than twice the voxel size, 8 Å"):
+        fit_neutral(molecule, NeutralOptions(resolution=5.0), report=lambda _: None)
+
+
+def test_empty_map():
+    with pytest.raises(ResolutionError, match="no density"):
+        fit_neutral(Volume(torch.zeros(24, 24, 24), 4.0), QUICK, report=lambda _: None)
+
+
+def test_default_resolution():
+    assert default_resolution(Volume(torch.zeros(2, 2, 2), 4.0)) == 12.0
+    assert default_resolution(Volume(torch.zeros(2, 2, 2), 1.0)) == 10.0

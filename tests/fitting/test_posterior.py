@@ -1,0 +1,43 @@
+"""Refined latents explain their images better, and know how well they are determined."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cryomix.fitting.heterogeneity import build_model, train
+from cryomix.fitting.posterior import fit_prior, refine_latents
+from cryomix.fitting.preparation import PreparedParticles
+
+
+@pytest.fixture
+def trained(arm, options):
+    options = replace(options, epochs=10, hidden=64)
+    model = build_model(arm.particles, arm.neutral, 3.0, 10.0, options)
+    prepared = PreparedParticles(
+        arm.particles, model.decoder, model.metric, memory_bytes=1e9, report=lambda *_: None
+    )
+    train(model, prepared, options, state=None, save=lambda _: None, report=lambda *_: None)
+    return model, prepared.batch(torch.arange(len(prepared)))
+
+
+def test_refinement_raises_the_score_and_keeps_the_order(arm, trained):
+    model, batch = trained
+    first = model.encode(batch.particles)
+    prior = fit_prior(first)
+    start = refine_latents(model, batch.particles, first, prior, 0)
+    end = refine_latents(model, batch.particles, first, prior, 3)
+    assert torch.equal(start.latent, first)
+    assert end.score.mean() > start.score.mean()
+    correlation = torch.corrcoef(torch.stack([end.latent[:, 0], arm.coordinate]))[0, 1].abs()
+    assert correlation > 0.85
+
+
+def test_particles_seen_along_the_motion_are_the_uncertain_ones(arm, trained):
+    """The arm moves along x: a beam along x cannot see it."""
+    model, batch = trained
+    latent = model.encode(batch.particles)
+    std = refine_latents(model, batch.particles, latent, fit_prior(latent), 2).std[:, 0]
+    along = arm.particles.poses.rotation[:, 2, 0].abs()
+    assert (std > 0).all()
+    assert std[along > 0.95].median() > 2 * std[along < 0.5].median()
