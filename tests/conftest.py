@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
+import numba
 import pytest
 import torch
 from torch import Tensor
@@ -29,6 +30,13 @@ class MemoryStack:
 
     def read(self, index: Tensor) -> Tensor:
         return self.images[index]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Arrays here are so small that threads would mostly wait for one another."""
+    numba.set_num_threads(1)  # starts Numba's threads, which changes the setting of torch's
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
