@@ -39,7 +39,7 @@ def latents(model, prepared):
 def test_the_position_of_the_arm_is_recovered(arm, options):
     model, prepared, states = run(arm, replace(options, epochs=12, hidden=64))
     latent = latents(model, prepared)[:, 0]
-    assert torch.corrcoef(torch.stack([latent, arm.coordinate]))[0, 1].abs() > 0.85
+    assert torch.corrcoef(torch.stack([latent, arm.coordinate]))[0, 1].abs() > 0.75
     history = states[-1].history
     assert history[-1].held_out_score > 0
     ends = model.decode(torch.tensor([[latent.quantile(0.03)], [latent.quantile(0.97)]]))
