@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from cryomix import options
 from cryomix.files.relion import read_poses
+from cryomix.fitting.networks import Decoder, varying_parameters
 from cryomix.fitting.score import make_metric, score_projections
 from cryomix.geometry.fourier import FourierGrid, sum_over_rings, to_fourier, to_real
 from cryomix.geometry.poses import Poses, euler_to_rotation
@@ -159,6 +160,22 @@ def test_means_over_rings():
         expected = score_projections(projection, batch, metric)
         torch.testing.assert_close(score_projections(brighter, batch, metric), expected)
         assert expected > 0
+
+
+@pytest.mark.parametrize("kinds", [("centers", "amplitudes", "widths"), ("amplitudes",)])
+def test_latent_zero(kinds):
+    """Latent 0 decodes to the neutral model."""
+    generator = torch.Generator().manual_seed(2)
+    center = torch.rand(20, 3, generator=generator) * 40 - 20
+    amplitude, width = 0.2 + 0.6 * torch.rand(2, 20, generator=generator)
+    neutral = GaussianModel(center, amplitude, 5 * width + 3)
+    decoder = Decoder(neutral, 64.0, 6.0, varying_parameters(20, kinds), 3, 16)
+    for parameter in decoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    models = decoder(torch.stack([torch.ones(3), torch.zeros(3)]))
+    for name in ("center", "amplitude", "width"):
+        torch.testing.assert_close(getattr(models, name)[1], getattr(neutral, name), rtol=0, atol=0)
+    assert (models.amplitude[0] - neutral.amplitude).abs().max() > 0.01
 
 
 def test_projection():

@@ -8,8 +8,12 @@ from typing import TextIO
 from cyclopts import App, CycloptsError, Parameter
 
 from cryomix import __version__
+from cryomix.commands.analyze import analyze
 from cryomix.commands.check import check
+from cryomix.commands.decode import decode
 from cryomix.commands.neutral import neutral
+from cryomix.commands.reconstruct import reconstruct
+from cryomix.commands.run import run
 from cryomix.commands.simulate import simulate
 from cryomix.commands.train import train
 from cryomix.errors import CryomixError
@@ -29,7 +33,7 @@ app = App(
     default_parameter=Parameter(name_transform=_to_flag, negative_iterable=()),
     help_format="markdown",
 )
-for _command in (simulate, check, neutral, train):
+for _command in (simulate, check, neutral, train, analyze, reconstruct, decode, run):
     app.command(_command)
 
 

@@ -83,7 +83,7 @@ def _find_problems(
         problems += _judge_mask(mask_path, read_mask(mask_path, volume))
     if bad:
         return [*problems, "the map was not compared with the particles because of their images"]
-    resolution = options.resolution or max(3 * particles.pixel_size, 10.0)
+    resolution = options.resolution or default_resolution(particles)
     agreement = measure_agreement(
         particles, volume, sample=options.sample, resolution=resolution, seed=options.seed
     )
@@ -92,7 +92,12 @@ def _find_problems(
         f"correlation of map and particles to {resolution:g} Å: {given.mean:.3f}, "
         f"{given.significance:.0f} standard errors, {len(given.correlation)} particles"
     )
-    return problems + _judge_agreement(agreement, particles)
+    return problems + judge_agreement(agreement, particles)
+
+
+def default_resolution(particles: "Particles") -> float:
+    """Finest detail compared, Å: three pixels, at least 10 Å."""
+    return max(3 * particles.pixel_size, 10.0)
 
 
 def _describe(source: Path, particles: "Particles") -> None:
@@ -116,7 +121,8 @@ def _judge_mask(path: Path, mask: "Volume") -> list[str]:
     return []
 
 
-def _judge_agreement(agreement: "Agreement", particles: "Particles") -> list[str]:
+def judge_agreement(agreement: "Agreement", particles: "Particles") -> list[str]:
+    """What is wrong with the poses, the contrast or the phases, and what to do about it."""
     best, given = agreement.best, agreement.given
     if not agreement.is_related:
         return [

@@ -53,6 +53,9 @@ def train(
     settings = {**describe_source(particles, datadir), **asdict(options)}
     record_job(job, "train", settings, [particles, start.path], options.seed, device)
 
+    if job.model.is_file():
+        print(f"{out}: is trained already")
+        return
     store_neutral(job, start, dataset)
     train_into(job, particles, dataset, start, options)
 

@@ -10,7 +10,13 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from cryomix.errors import CheckpointError
-from cryomix.files.checkpoint import read_tensors, write_array, write_csv, write_tensors
+from cryomix.files.checkpoint import (
+    read_array,
+    read_tensors,
+    write_array,
+    write_csv,
+    write_tensors,
+)
 from cryomix.files.job import JobFolder
 from cryomix.files.relion import write_particles
 from cryomix.fitting.heterogeneity import Epoch, TrainingState
@@ -108,3 +114,21 @@ def latent_columns(
         f"cryomixLatent{number}": np.array([f"{value:.6f}" for value in column])
         for number, column in enumerate(latent.T, start=1)
     }
+
+
+def read_latents(path: Path, latent_size: int) -> Float[np.ndarray, "rows latent"]:
+    """Latents, one per row, float32.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, no array of numbers, of another size, or not finite.
+    """
+    values = read_array(path)
+    if values.ndim != 2 or values.shape[1] != latent_size or not len(values):
+        raise CheckpointError(
+            f"{path}: latents must be rows of {latent_size}, got an array of shape {values.shape}"
+        )
+    if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+        raise CheckpointError(f"{path}: latents must be finite numbers")
+    return values.astype(np.float32)

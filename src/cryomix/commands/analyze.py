@@ -1,0 +1,141 @@
+"""`cryomix analyze`: what the latent space holds."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from cryomix.commands.flags import Flat, JobPath
+from cryomix.options import AnalysisOptions, RuntimeOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cryomix.files.job import JobFolder
+    from cryomix.latent.trajectory import Trajectory
+
+_DEFAULT = AnalysisOptions()
+_RUNTIME = RuntimeOptions()
+_MOST_AXES = 3
+
+
+def analyze(
+    job: JobPath,
+    *,
+    domain: Annotated[
+        Path | None,
+        Parameter(help="mask of a domain; finds the latent directions that move it alone"),
+    ] = None,
+    options: Annotated[AnalysisOptions, Flat] = _DEFAULT,
+    runtime: Annotated[RuntimeOptions, Flat] = _RUNTIME,
+) -> None:
+    """Find principal components, UMAP, clusters and trajectories.
+
+    Writes JOB/analysis and the clusters into JOB/particles.star. Trajectories are axis1.npy and
+    on, along the principal axes, and curve.npy (or loop.npy where the particles form a ring), along
+    the particles themselves; rows are latents.
+
+        cryomix analyze job
+        cryomix analyze job --clusters 6 --domain arm.mrc
+    """
+    from cryomix.commands.device import prepare_device
+    from cryomix.commands.record import read_source
+    from cryomix.files.job import open_job
+    from cryomix.files.run_record import write_run_record
+
+    device = prepare_device(runtime)
+    folder = open_job(job, needs=("latents", "model"))
+    source, _ = read_source(folder)
+
+    lines = analyze_into(folder, source, options)
+    if domain is not None:
+        lines += _localize(folder, domain)
+
+    record = folder.analysis / "run.toml"
+    inputs = [folder.latents] if domain is None else [folder.latents, domain]
+    write_run_record(record, "analyze", asdict(options), inputs, options.seed, str(device))
+    print("\n".join(lines))
+
+
+def analyze_into(job: "JobFolder", source: Path, options: AnalysisOptions) -> list[str]:
+    """Analyze the latents of `job`, write what is found, and say it in a few lines."""
+    import torch
+
+    from cryomix.commands.progress import say
+    from cryomix.files.checkpoint import read_array, write_array
+    from cryomix.files.relion import write_particles
+    from cryomix.files.training import latent_columns
+    from cryomix.latent.clusters import cluster
+    from cryomix.latent.reduction import fit_pca, fit_umap
+
+    latents = read_array(job.latents)
+    latent = torch.from_numpy(latents)
+    pca = fit_pca(latent)
+    clusters = cluster(
+        latent, count=options.clusters or None, method=options.method, seed=options.seed
+    )
+    say("laying out the UMAP")
+    umap = fit_umap(latent, options.seed, options.neighbors)
+
+    write_array(job.pca, pca.point.numpy())
+    write_array(job.umap, umap.point.numpy())
+    write_array(job.clusters, clusters.label.numpy())
+    for name, path in _find_paths(latent, options.steps).items():
+        write_array(job.trajectories / f"{name}.npy", path.latent.numpy())
+    numbers = {"cryomixCluster": clusters.label.numpy() + 1}
+    write_particles(source, job.particles, added={**latent_columns(latents), **numbers})
+    share = pca.explained_variance
+    told = [] if share is None else [f"{100 * part:.0f} %" for part in share / share.sum()]
+    return [
+        f"principal components explain {', '.join(told)}",
+        f"{clusters.groups} groups, {len(clusters)} clusters of "
+        f"{', '.join(str(int(size)) for size in clusters.size)} particles",
+    ]
+
+
+def _find_paths(latent: "Tensor", steps: int) -> "dict[str, Trajectory]":
+    from cryomix.latent.reduction import fit_pca
+    from cryomix.latent.trajectory import (
+        along_principal_axis,
+        along_principal_curve,
+        around_loop,
+        is_loop,
+    )
+
+    pca = fit_pca(latent)
+    axes = range(min(_MOST_AXES, latent.shape[1]))
+    paths = {f"axis{axis + 1}": along_principal_axis(pca, axis, steps) for axis in axes}
+    if is_loop(latent):
+        paths["loop"] = around_loop(latent, steps)
+    else:
+        paths["curve"] = along_principal_curve(latent, steps)
+    return paths
+
+
+def _localize(job: "JobFolder", mask: Path) -> list[str]:
+    import torch
+
+    from cryomix.errors import InputFileError
+    from cryomix.files.agreement import read_mask
+    from cryomix.files.checkpoint import write_array
+    from cryomix.files.mrc import read_volume
+    from cryomix.files.training import read_model
+    from cryomix.imaging.gaussians import select_inside
+    from cryomix.latent.motion import center_jacobian, localized_directions
+
+    model = read_model(job.model)
+    neutral = model.decoder.neutral
+    inside = select_inside(neutral, read_mask(mask, read_volume(job.neutral_map)))
+    if not 0 < int(inside.sum()) < len(neutral):
+        raise InputFileError(
+            f"{mask}: a domain must hold some of the Gaussians and not all, "
+            f"got {int(inside.sum())} of {len(neutral)}"
+        )
+    jacobian = center_jacobian(model.decode, torch.zeros(model.settings.latent_size))
+    found = localized_directions(jacobian, inside, neutral.amplitude)
+    write_array(job.localized(mask.stem), found.direction.numpy())
+    return [
+        f"direction {number}: {within:.2f} Å inside the domain, {beyond:.2f} Å outside, per latent"
+        for number, (within, beyond) in enumerate(zip(found.inside, found.outside, strict=True), 1)
+    ]

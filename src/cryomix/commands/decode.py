@@ -1,0 +1,56 @@
+"""`cryomix decode`: Gaussian models at given latents."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from cryomix.commands.flags import Flat, JobPath, OutFolder, Seed
+from cryomix.options import RuntimeOptions
+
+_RUNTIME = RuntimeOptions()
+
+
+def decode(
+    job: JobPath,
+    latents: Annotated[Path, Parameter(help="latents to decode, one per row (.npy)")],
+    *,
+    out: OutFolder,
+    seed: Seed = 0,
+    runtime: Annotated[RuntimeOptions, Flat] = _RUNTIME,
+) -> None:
+    """Write the Gaussian model of each latent, and its density.
+
+    Writes state001.safetensors, state001.mrc and on, in the order of the rows.
+
+        cryomix decode job job/analysis/trajectories/curve.npy -o models
+    """
+    from dataclasses import replace
+
+    import torch
+
+    from cryomix.commands.device import prepare_device
+    from cryomix.files.checkpoint import write_gaussians
+    from cryomix.files.job import create_job, open_job
+    from cryomix.files.mrc import read_volume, write_volume
+    from cryomix.files.run_record import write_run_record
+    from cryomix.files.training import read_latents, read_model
+    from cryomix.imaging.gaussians import render_volume
+
+    device = prepare_device(runtime)
+    folder = open_job(job, needs=("model", "neutral_map"))
+    model = read_model(folder.model)
+    wanted = read_latents(latents, model.settings.latent_size)
+    grid = read_volume(folder.neutral_map)
+    written = create_job(out, resume=False)
+
+    models = [model.decode(row[None])[0] for row in torch.from_numpy(wanted)]
+
+    for number, decoded in enumerate(models, start=1):
+        write_gaussians(out / f"state{number:03d}.safetensors", decoded)
+        density = render_volume(decoded, grid.box_size, grid.voxel_size)
+        write_volume(out / f"state{number:03d}.mrc", replace(density, origin=grid.origin))
+    settings = {"job": str(job)}
+    inputs = [folder.model, latents]
+    write_run_record(written.run_record, "decode", settings, inputs, seed, str(device))
+    print(f"{out}: {len(models)} models")

@@ -1,0 +1,178 @@
+"""`cryomix reconstruct`: maps from the particles of clusters and near points of a path."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from cryomix.commands.flags import Flat, JobPath, Seed
+from cryomix.errors import CheckpointError
+from cryomix.options import ReconstructionOptions, RuntimeOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from cryomix.files.job import JobFolder
+    from cryomix.imaging.particles import Particles
+    from cryomix.reconstruction.resolution import HalfMaps
+
+_DEFAULT = ReconstructionOptions()
+_RUNTIME = RuntimeOptions()
+_MASK_RESOLUTION = 15.0
+
+
+def reconstruct(
+    job: JobPath,
+    *,
+    trajectory: Annotated[
+        str | None, Parameter(help="name of a path in JOB/analysis/trajectories, such as curve")
+    ] = None,
+    at: Annotated[
+        Path | None, Parameter(help="latents to rebuild at, one map per row (.npy)")
+    ] = None,
+    out: Annotated[
+        Path | None, Parameter(name=["--out", "-o"], help="folder to write [JOB/volumes]")
+    ] = None,
+    seed: Seed = 0,
+    options: Annotated[ReconstructionOptions, Flat] = _DEFAULT,
+    runtime: Annotated[RuntimeOptions, Flat] = _RUNTIME,
+) -> None:
+    """Rebuild maps from the particles, with half maps, FSC and resolution.
+
+    Of each cluster, and of the particles nearest to each point of a trajectory or to given
+    latents. Writes NAME.mrc (filtered by its FSC), NAME_half1.mrc, NAME_half2.mrc and fsc/NAME.csv.
+
+        cryomix reconstruct job --trajectory curve
+        cryomix reconstruct job --at latents.npy --no-clusters -o states
+    """
+    from cryomix.commands.device import prepare_device
+    from cryomix.commands.record import read_source
+    from cryomix.files.checkpoint import read_array
+    from cryomix.files.job import create_job, open_job
+    from cryomix.files.run_record import write_run_record
+    from cryomix.files.training import read_latents
+
+    device = prepare_device(runtime)
+    folder = open_job(job, needs=("latents", "clusters") if options.clusters else ("latents",))
+    source, particles = read_source(folder)
+    size = read_array(folder.latents).shape[1]
+    points = {}
+    if trajectory is not None:
+        points[Path(trajectory).stem] = read_latents(_find_path(folder, trajectory), size)
+    if at is not None:
+        points["at"] = read_latents(at, size)
+    if out is not None:
+        create_job(out, resume=False)
+
+    lines = reconstruct_into(folder, out or folder.volumes, particles, points, options)
+
+    record = (out or folder.volumes) / "run.toml"
+    inputs = [folder.latents, source] if at is None else [folder.latents, source, at]
+    write_run_record(record, "reconstruct", asdict(options), inputs, seed, str(device))
+    print("\n".join(lines))
+
+
+def reconstruct_into(
+    job: "JobFolder",
+    folder: Path,
+    particles: "Particles",
+    points: "dict[str, np.ndarray]",
+    options: ReconstructionOptions,
+) -> list[str]:
+    """Rebuild the maps of the clusters of `job` and those near `points`; a line for each."""
+    from cryomix.commands.progress import counting
+    from cryomix.files.mrc import read_volume
+    from cryomix.reconstruction.backprojection import reconstruct_groups
+
+    groups = _choose_particles(job, len(particles), points, options)
+    if not groups:
+        raise CheckpointError(
+            f"{job.path}: nothing to rebuild: give --clusters, --trajectory or --at"
+        )
+    origin = read_volume(job.neutral_map).origin
+    with counting("particles inserted") as report:
+        halves = reconstruct_groups(
+            particles, list(groups.values()), padding=options.padding, report=report
+        )
+    return [
+        _write_maps(folder, name, maps, len(index), origin)
+        for (name, index), maps in zip(groups.items(), halves, strict=True)
+    ]
+
+
+def _choose_particles(
+    job: "JobFolder",
+    count: int,
+    points: "dict[str, np.ndarray]",
+    options: ReconstructionOptions,
+) -> "dict[str, Tensor]":
+    import torch
+
+    from cryomix.files.checkpoint import read_array
+    from cryomix.latent.latent_map import LatentMap, nearest_along
+
+    latent = torch.from_numpy(read_array(job.latents))
+    if len(latent) != count:
+        raise CheckpointError(f"{job.latents}: {len(latent)} rows, but {count} particles")
+    groups = {}
+    if options.clusters:
+        label = torch.from_numpy(read_array(job.clusters))
+        for number in label.unique().tolist():
+            groups[f"cluster{number + 1:02d}"] = (label == number).nonzero().flatten()
+    everyone = LatentMap(latent, torch.zeros_like(latent), torch.arange(count), latent[:, 0])
+    nearest = options.nearest or max(200, count // 10)
+    for name, rows in points.items():
+        for number, chosen in enumerate(
+            nearest_along(everyone, torch.from_numpy(rows), nearest), start=1
+        ):
+            groups[f"{name}{number:03d}"] = chosen.index
+    return groups
+
+
+def _write_maps(
+    folder: Path,
+    name: str,
+    halves: "HalfMaps",
+    count: int,
+    origin: tuple[float, float, float],
+) -> str:
+    from cryomix.files.checkpoint import write_csv
+    from cryomix.files.mrc import write_volume
+    from cryomix.imaging.masking import soft_mask
+    from cryomix.reconstruction.resolution import (
+        average,
+        filter_by_fsc,
+        half_map_correlation,
+        resolution_at,
+    )
+
+    whole = average(halves)
+    size = whole.voxel_size
+    mask = soft_mask(whole, max(_MASK_RESOLUTION, 3 * size))
+    unmasked, masked = half_map_correlation(halves), half_map_correlation(halves, mask)
+    for suffix, volume in (
+        ("", filter_by_fsc(whole, unmasked)),
+        ("_half1", halves.first),
+        ("_half2", halves.second),
+    ):
+        write_volume(folder / f"{name}{suffix}.mrc", replace(volume, origin=origin))
+    length = whole.box_size * size
+    rows = [
+        (shell, shell / length, float(plain), float(inside))
+        for shell, (plain, inside) in enumerate(zip(unmasked, masked, strict=True))
+    ]
+    write_csv(folder / "fsc" / f"{name}.csv", ["shell", "frequency", "fsc", "masked"], rows)
+    resolution = resolution_at(masked, size, box_size=whole.box_size)
+    return f"{name}: {count} particles, {resolution:.1f} Å (FSC 0.143, masked)"
+
+
+def _find_path(job: "JobFolder", name: str) -> Path:
+    inside = job.trajectories / f"{name}.npy"
+    if inside.is_file():
+        return inside
+    if Path(name).is_file():
+        return Path(name)
+    known = ", ".join(sorted(path.stem for path in job.trajectories.glob("*.npy"))) or "none"
+    raise CheckpointError(f"{job.trajectories}: no trajectory {name!r}; there is {known}")

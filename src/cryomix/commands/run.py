@@ -1,0 +1,143 @@
+"""`cryomix run`: the whole job, from particles and a map to latents, classes and maps."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from cryomix.commands.flags import (
+    DataFolder,
+    Flat,
+    MapFile,
+    MaskFile,
+    OutFolder,
+    ParticlesFile,
+    Resume,
+)
+from cryomix.options import (
+    AnalysisOptions,
+    CheckOptions,
+    NeutralOptions,
+    ReconstructionOptions,
+    RuntimeOptions,
+    TrainingOptions,
+)
+
+if TYPE_CHECKING:
+    from cryomix.files.job import JobFolder
+    from cryomix.files.neutral_model import StoredNeutral
+    from cryomix.imaging.particles import Particles
+    from cryomix.imaging.volume import Volume
+
+_DEFAULT = TrainingOptions()
+_RUNTIME = RuntimeOptions()
+
+
+def run(
+    particles: ParticlesFile,
+    *,
+    volume: MapFile,
+    out: OutFolder,
+    mask: MaskFile = None,
+    datadir: DataFolder = None,
+    gaussians: Annotated[
+        int | None, Parameter(help="number of Gaussians [as many as the map needs]")
+    ] = None,
+    resume: Resume = False,
+    options: Annotated[TrainingOptions, Flat] = _DEFAULT,
+    runtime: Annotated[RuntimeOptions, Flat] = _RUNTIME,
+) -> None:
+    """Do the whole job: check, neutral, train, analyze, reconstruct.
+
+    Refuses particles and map that do not agree. Writes a job folder; the mask says where the
+    molecule is.
+
+        cryomix run particles.star --map consensus.mrc -o job
+        cryomix run particles.star --map consensus.mrc -o job --latent-dim 2 --seed 1
+    """
+    from cryomix.commands.device import prepare_device
+    from cryomix.commands.record import describe_source, record_job, require_usable_images
+    from cryomix.files.agreement import read_consensus, read_mask
+    from cryomix.files.job import create_job
+    from cryomix.files.relion import read_particles
+
+    device = prepare_device(runtime)
+    dataset = read_particles(particles, data_folder=datadir)
+    consensus = read_consensus(volume, dataset)
+    region = read_mask(mask, consensus) if mask else None
+    job = create_job(out, resume=resume)
+    if not job.run_record.is_file():
+        require_usable_images(dataset, particles)
+        _require_agreement(dataset, consensus, particles, volume, options.seed)
+    settings = {**describe_source(particles, datadir), "gaussians": gaussians, **asdict(options)}
+    inputs = [path for path in (particles, volume, mask) if path is not None]
+    record_job(job, "run", settings, inputs, options.seed, device)
+
+    fit = NeutralOptions(resolution=options.resolution, gaussians=gaussians, seed=options.seed)
+    run_into(job, particles, dataset, consensus, region, fit, options)
+
+
+def run_into(
+    job: "JobFolder",
+    source: Path,
+    particles: "Particles",
+    consensus: "Volume",
+    mask: "Volume | None",
+    fit: NeutralOptions,
+    options: TrainingOptions,
+) -> None:
+    """Every step of a job on inputs that agree; steps that are done are not done again."""
+    from cryomix.commands.analyze import analyze_into
+    from cryomix.commands.reconstruct import reconstruct_into
+    from cryomix.commands.train import train_into
+    from cryomix.files.training import read_latents
+
+    neutral = _fit_neutral(job, consensus, mask, fit)
+    if not job.model.is_file():
+        train_into(job, source, particles, neutral, options)
+    lines = analyze_into(job, source, AnalysisOptions(seed=options.seed))
+    path = next(
+        job.trajectories / f"{name}.npy"
+        for name in ("loop", "curve")
+        if (job.trajectories / f"{name}.npy").is_file()
+    )
+    points = {path.stem: read_latents(path, options.latent_size)}
+    lines += reconstruct_into(job, job.volumes, particles, points, ReconstructionOptions())
+    print("\n".join(lines))
+
+
+def _fit_neutral(
+    job: "JobFolder", consensus: "Volume", mask: "Volume | None", options: NeutralOptions
+) -> "StoredNeutral":
+    from cryomix.commands.neutral import summarize
+    from cryomix.commands.progress import say
+    from cryomix.files.neutral_model import read_neutral, write_neutral
+    from cryomix.fitting.neutral import fit_neutral
+
+    # The last of its files to be written says that the step is done.
+    if not job.neutral_frc.is_file():
+        found = fit_neutral(consensus, options, mask=mask, report=say)
+        write_neutral(job.neutral_model.parent, found, consensus)
+        say(summarize(found))
+    return read_neutral(job.neutral_model)
+
+
+def _require_agreement(
+    particles: "Particles", consensus: "Volume", source: Path, volume: Path, seed: int
+) -> None:
+    from cryomix.commands.check import default_resolution, judge_agreement
+    from cryomix.errors import InputFileError
+    from cryomix.imaging.consistency import measure_agreement
+
+    options = CheckOptions(seed=seed)
+    agreement = measure_agreement(
+        particles,
+        consensus,
+        sample=options.sample,
+        resolution=default_resolution(particles),
+        seed=options.seed,
+    )
+    problems = judge_agreement(agreement, particles)
+    if problems:
+        raise InputFileError(f"{source} and {volume} do not agree: {'; '.join(problems)}")
