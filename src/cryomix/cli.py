@@ -11,6 +11,8 @@ from cryomix import __version__
 from cryomix.commands.analyze import analyze
 from cryomix.commands.check import check
 from cryomix.commands.decode import decode
+from cryomix.commands.demo import demo
+from cryomix.commands.evaluate import evaluate
 from cryomix.commands.neutral import neutral
 from cryomix.commands.reconstruct import reconstruct
 from cryomix.commands.run import run
@@ -33,7 +35,9 @@ app = App(
     default_parameter=Parameter(name_transform=_to_flag, negative_iterable=()),
     help_format="markdown",
 )
-for _command in (simulate, check, neutral, train, analyze, reconstruct, decode, run):
+for _command in (
+    demo, simulate, check, neutral, train, analyze, reconstruct, decode, evaluate, run,
+):  # fmt: skip
     app.command(_command)
 
 

@@ -1,12 +1,16 @@
 """`cryomix simulate`: particle sets with known truth."""
 
 from dataclasses import asdict
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from cryomix.commands.flags import Flat, OutFolder
 from cryomix.options import RuntimeOptions, SimulationOptions
+
+if TYPE_CHECKING:
+    from cryomix.simulation import Simulation
 
 _DEFAULT = SimulationOptions()
 _RUNTIME = RuntimeOptions()
@@ -35,10 +39,7 @@ def simulate(
     """
     from cryomix.commands.device import prepare_device
     from cryomix.files.job import create_job
-    from cryomix.files.mrc import write_volume
-    from cryomix.files.relion import write_particle_set
     from cryomix.files.run_record import write_run_record
-    from cryomix.files.truth import write_truth
     from cryomix.simulation import simulate_particles
 
     device = prepare_device(runtime)
@@ -46,10 +47,21 @@ def simulate(
 
     simulation = simulate_particles(system, **asdict(options))
 
-    write_particle_set(out / "particles.star", simulation.particles)
-    write_volume(out / "consensus.mrc", simulation.consensus)
-    write_volume(out / "mask.mrc", simulation.mask)
-    write_truth(out / "truth.npz", simulation)
+    star = write_simulation(out, simulation)
     settings = {"system": system, **asdict(options)}
     write_run_record(job.run_record, "simulate", settings, [], options.seed, str(device))
-    print(f"{out / 'particles.star'}: {options.particles} particles of the {system} system")
+    print(f"{star}: {options.particles} particles of the {system} system")
+
+
+def write_simulation(folder: Path, simulation: "Simulation") -> Path:
+    """Write particles, consensus, mask and truth; returns the star file."""
+    from cryomix.files.mrc import write_volume
+    from cryomix.files.relion import write_particle_set
+    from cryomix.files.truth import write_truth
+
+    star = folder / "particles.star"
+    write_particle_set(star, simulation.particles)
+    write_volume(folder / "consensus.mrc", simulation.consensus)
+    write_volume(folder / "mask.mrc", simulation.mask)
+    write_truth(folder / "truth.npz", simulation)
+    return star

@@ -1,10 +1,13 @@
 """What is true of simulated particles, as other programs' scorers read it (.npz)."""
 
 import io
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from cryomix.errors import InputFileError
 from cryomix.files.atomic import write_atomically
 from cryomix.geometry.poses import rotation_to_euler
 from cryomix.simulation import Simulation
@@ -38,3 +41,26 @@ def write_truth(path: Path, simulation: Simulation) -> None:
     np.savez_compressed(packed, allow_pickle=False, **content)
     with write_atomically(path) as file:
         file.write(packed.getvalue())
+
+
+def read_truth(path: Path) -> Mapping[str, np.ndarray]:
+    """All arrays of a truth file; nothing is unpickled.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing, is no .npz, or holds anything but numbers and text.
+    """
+    try:
+        with path.open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            if not isinstance(content, np.lib.npyio.NpzFile):
+                raise InputFileError(f"{path}: a truth must be an .npz file, got one array")
+            return {name: content[name] for name in content.files}
+    except FileNotFoundError as error:
+        raise InputFileError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else "it is truncated"
+        raise InputFileError(f"{path}: not an .npz file of numbers: {reason}") from error
