@@ -1,0 +1,249 @@
+"""What a report says in words: what was found, how sure that is, what stays unseen."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cryomix.latent.motion import decode_motion, largest_moving_group
+from cryomix.latent.reduction import Embedding, fit_pca
+from cryomix.report.content import DecodedPath, ReportContent
+
+_COUNTED = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One statement.
+
+    Attributes
+    ----------
+    text
+        A sentence or two.
+    tone
+        ``good``, ``plain`` or ``bad``: whether it speaks for the results, or against them.
+    """
+
+    text: str
+    tone: str = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyNumber:
+    """A number that stands for the whole."""
+
+    value: str
+    meaning: str
+
+
+def summarize(content: ReportContent) -> list[Finding]:
+    """What was found."""
+    return [
+        *_about_groups(content),
+        *_about_axes(content),
+        *_about_motion(content),
+        *_about_maps(content),
+    ]
+
+
+def assess(content: ReportContent) -> list[Finding]:
+    """How sure it is."""
+    return [*_about_held_out(content), *_about_uncertainty(content), *_about_truth(content)]
+
+
+def list_limits(content: ReportContent) -> list[Finding]:
+    """What these data cannot show; the user's own warnings first."""
+    limits = [Finding(text, "bad") for text in content.warnings]
+    if content.clusters is not None:
+        limits.append(
+            Finding(
+                "Cluster sizes count particles by their most likely place. They are not "
+                "populations: noise moves particles across every border."
+            )
+        )
+    if content.umap is not None:
+        limits.append(
+            Finding(
+                "In the UMAP only neighbourhoods mean something. Distances between groups, "
+                "their sizes and shapes do not."
+            )
+        )
+    if content.paths:
+        limits.append(
+            Finding(
+                "Moving Gaussians are the model's view of a motion. What the particles confirm "
+                "is what also changes between the maps rebuilt from them."
+            )
+        )
+    if content.latent_map is not None:
+        limits.append(
+            Finding(
+                "A motion along the line of sight changes an image little. A particle seen that "
+                "way stays near the middle of the latent space, with a large uncertainty."
+            )
+        )
+    return limits
+
+
+def list_key_numbers(content: ReportContent) -> list[KeyNumber]:
+    """A few numbers for the head of the page."""
+    numbers = []
+    if content.facts is not None:
+        numbers.append(KeyNumber(f"{content.facts.particles:,}", "particles"))
+        if content.facts.gaussians is not None:
+            numbers.append(KeyNumber(f"{content.facts.gaussians:,}", "Gaussians"))
+        if content.facts.resolution is not None:
+            numbers.append(KeyNumber(f"{content.facts.resolution:.1f} Å", "finest detail compared"))
+    if content.clusters is not None:
+        groups = content.clusters.groups
+        meaning = "continuous group" if groups == 1 else "separate groups"
+        numbers.append(KeyNumber(str(groups), meaning))
+    if content.paths:
+        moved = largest_moving_group(content.paths[0].models).path_length
+        numbers.append(KeyNumber(f"{moved:.1f} Å", "way of the largest moving part"))
+    resolutions = [m.resolution for m in content.cluster_maps if m.resolution is not None]
+    if resolutions:
+        numbers.append(KeyNumber(f"{min(resolutions):.1f} Å", "best map of a cluster"))
+    return numbers
+
+
+def describe_path(path: DecodedPath) -> str:
+    """What moves, and what comes and goes, along a path."""
+    group = largest_moving_group(path.models)
+    count, share = int(group.inside.sum()), float(group.inside.double().mean())
+    words = (
+        f"The largest part that moves together holds {count} of {len(path.models)} Gaussians "
+        f"({100 * share:.0f} %). Its centre of mass travels {group.path_length:.1f} Å"
+    )
+    if path.is_closed:
+        words += " along a closed path."
+    elif group.end_to_end < 0.9 * group.path_length:
+        words += f" on a bent path whose ends are {group.end_to_end:.1f} Å apart."
+    else:
+        words += "."
+    return f"{words} {_describe_composition(path)}".strip()
+
+
+def share_of_uncertain(
+    std: Float[Tensor, "particles latent"], pca: Embedding
+) -> tuple[float, float]:
+    """Share of particles as uncertain as the spread along the first axis, and spread over std."""
+    if pca.basis is None or pca.explained_variance is None:
+        raise ValueError("uncertainty along an axis needs principal components")
+    along = (std.double().square() @ pca.basis[0].square()).sqrt()
+    spread = float(pca.explained_variance[0].sqrt())
+    typical = max(float(along.median()), 1e-12)
+    return float((along >= spread).double().mean()), spread / typical
+
+
+def _about_groups(content: ReportContent) -> list[Finding]:
+    if content.clusters is None:
+        return []
+    groups, clusters = content.clusters.groups, len(content.clusters)
+    if groups == 1:
+        text = "The particles form one continuous group: no gap of density divides them."
+    else:
+        size = torch.bincount(content.clusters.group).double()
+        shares = ", ".join(f"{100 * part:.0f} %" for part in size / size.sum())
+        text = f"The particles fall into {_count(groups)} separate groups ({shares})."
+    if clusters > groups:
+        what = "It is" if groups == 1 else "They are"
+        text += f" {what} divided into {_count(clusters)} clusters, so that maps can be compared."
+    return [Finding(text)]
+
+
+def _about_axes(content: ReportContent) -> list[Finding]:
+    if content.pca is None or content.pca.explained_variance is None:
+        return []
+    variance = content.pca.explained_variance
+    share = variance / variance.sum().clamp_min(1e-30)
+    if len(share) == 1:
+        return []
+    needed = int((share.cumsum(0) < 0.9).sum()) + 1
+    axes = "one axis holds" if needed == 1 else f"{_count(needed)} axes hold"
+    held = 100 * float(share[:needed].sum())
+    return [Finding(f"Of the spread of the latents, {axes} {held:.0f} %.")]
+
+
+def _about_motion(content: ReportContent) -> list[Finding]:
+    return [
+        Finding(f"{path.name[:1].upper()}{path.name[1:]}: {describe_path(path)}")
+        for path in content.paths[:1]
+    ]
+
+
+def _about_maps(content: ReportContent) -> list[Finding]:
+    reached = [m.resolution for m in content.cluster_maps if m.resolution is not None]
+    if not reached:
+        return []
+    low, high = min(reached), max(reached)
+    span = f"{low:.1f} Å" if high - low < 0.05 else f"{low:.1f} to {high:.1f} Å"
+    return [Finding(f"Maps rebuilt from the clusters' own particles reach {span} (FSC 0.143).")]
+
+
+def _about_held_out(content: ReportContent) -> list[Finding]:
+    if not content.history:
+        return []
+    best = max(content.history, key=lambda row: row.held_out)
+    unit = f" {content.score_unit}" if content.score_unit else ""
+    if best.held_out <= 0:
+        text = (
+            "Particles kept out of the training agree no better with their own state than with "
+            "the neutral model. No variation has been shown."
+        )
+        return [Finding(text, "bad")]
+    findings = [
+        Finding(
+            "Particles kept out of the training agree better with their own state than with the "
+            f"neutral model, by {best.held_out:.3g}{unit}. The variation is real.",
+            "good",
+        )
+    ]
+    if best.training > 2 * best.held_out:
+        ratio = best.training / best.held_out
+        text = (
+            f"Trained particles gain {ratio:.1f} times as much as those kept out: "
+            "part of what was learned is noise."
+        )
+        findings.append(Finding(text, "bad"))
+    return findings
+
+
+def _about_uncertainty(content: ReportContent) -> list[Finding]:
+    if content.latent_map is None:
+        return []
+    pca = content.pca or fit_pca(content.latent_map.latent)
+    share, ratio = share_of_uncertain(content.latent_map.std, pca)
+    text = (
+        f"Along the main axis particles spread {ratio:.1f} times as far as the place of a typical "
+        f"one is uncertain; {100 * share:.0f} % are as uncertain as the whole spread."
+    )
+    return [Finding(text, "good" if ratio > 2 and share < 0.1 else "bad" if ratio < 1 else "plain")]
+
+
+def _about_truth(content: ReportContent) -> list[Finding]:
+    if not content.scores:
+        return []
+    return [Finding("The truth is known for these data; the scores against it are given below.")]
+
+
+def _describe_composition(path: DecodedPath) -> str:
+    """Whether density comes or goes between any step and the first."""
+    first = path.models[0]
+    mass = (first.amplitude * first.width**3).double()
+    change = torch.stack(
+        [
+            decode_motion(first, path.models[step]).mass_change
+            for step in range(len(path.models.center))
+        ]
+    )
+    strongest = change.abs().amax(dim=0)
+    share = float(mass[strongest > 0.5].sum() / mass.sum().clamp_min(1e-30))
+    if share < 0.02:
+        return ""
+    return f"Gaussians with {100 * share:.0f} % of the mass gain or lose more than half of it."
+
+
+def _count(number: int) -> str:
+    return _COUNTED[number] if number < len(_COUNTED) else str(number)

@@ -1,0 +1,191 @@
+"""The report: one self-contained page with all that was found."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+import torch
+from jinja2 import Environment, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from cryomix.report.content import Curve, DecodedPath, RebuiltMap, ReportContent
+from cryomix.report.figures import (
+    cluster_color,
+    draw_axes_spread,
+    draw_correlations,
+    draw_history,
+    draw_latent_map,
+)
+from cryomix.report.findings import (
+    assess,
+    describe_path,
+    list_key_numbers,
+    list_limits,
+    summarize,
+)
+from cryomix.report.motion_pictures import Film, draw_motion, make_film, picture_volumes
+
+_TEMPLATE = "page.html.jinja"
+_SHOWN_CURVES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    drawing: Markup
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class _ClusterRow:
+    number: int
+    color: str
+    particles: int
+    share: str
+    group: int
+    center: str
+    resolution: str
+    picture: str
+
+
+@dataclass(frozen=True, slots=True)
+class _PathSection:
+    name: str
+    words: str
+    ways: Markup
+    film: Film
+    captions: tuple[str, ...]
+    map_pictures: tuple[str, ...]
+
+
+def build_page(content: ReportContent) -> str:
+    """One HTML document without any outside resource: styles and pictures are inside."""
+    source = files("cryomix.report").joinpath(_TEMPLATE).read_text(encoding="utf-8")
+    environment = Environment(
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.from_string(source).render(
+        content=content,
+        key_numbers=list_key_numbers(content),
+        findings=summarize(content),
+        confidence=assess(content),
+        limits=list_limits(content),
+        latent_figures=_draw_latent(content),
+        cluster_rows=_list_clusters(content),
+        paths=[_show_path(path) for path in content.paths],
+        map_figures=_draw_maps(content),
+        training_figures=_draw_training(content),
+    )
+
+
+def _draw_latent(content: ReportContent) -> list[_Figure]:
+    label = content.clusters.label if content.clusters is not None else None
+    trajectory = content.paths[0].trajectory if content.paths else None
+    figures = []
+    if content.pca is not None:
+        caption = "Each dot is a particle, in the plane of the two axes of largest spread"
+        if content.pca.point.shape[1] == 1:
+            caption = "Particles along the only latent axis"
+        if label is not None:
+            caption += "; numbers and colours are clusters"
+        if trajectory is not None and content.pca.point.shape[1] > 1:
+            caption += "; the line is the path shown first below"
+        drawing = draw_latent_map(content.pca, label, trajectory)
+        figures.append(_Figure(Markup(drawing), "Principal axes", caption + "."))
+    if content.umap is not None:
+        caption = "The same particles, arranged so that neighbours stay neighbours."
+        drawing = draw_latent_map(content.umap, label)
+        figures.append(_Figure(Markup(drawing), "UMAP", caption))
+    if content.pca is not None and content.pca.explained_variance is not None:
+        std = content.latent_map.std if content.latent_map is not None else None
+        caption = "How far particles spread along each axis"
+        if std is not None:
+            caption += ", and how uncertain the place of one particle is. Axes on which the two "
+            caption += "are alike hold mostly noise"
+        drawing = draw_axes_spread(content.pca, std)
+        figures.append(_Figure(Markup(drawing), "Spread and uncertainty", caption + "."))
+    return figures
+
+
+def _list_clusters(content: ReportContent) -> list[_ClusterRow]:
+    clusters = content.clusters
+    if clusters is None:
+        return []
+    pictures = _pictures(content.cluster_maps, len(clusters))
+    rows = []
+    for number, size in enumerate(clusters.size.tolist()):
+        rebuilt = content.cluster_maps[number] if number < len(content.cluster_maps) else None
+        known = rebuilt is not None and rebuilt.resolution is not None
+        inside = clusters.group[clusters.label == number]
+        rows.append(
+            _ClusterRow(
+                number=number + 1,
+                color=cluster_color(number),
+                particles=size,
+                share=f"{100 * size / max(len(clusters.label), 1):.1f} %",
+                group=int(torch.mode(inside).values) + 1 if len(inside) else 0,
+                center=", ".join(f"{value:.2f}" for value in clusters.center[number].tolist()),
+                resolution=f"{rebuilt.resolution:.1f} Å" if known and rebuilt else "–",
+                picture=pictures[number],
+            )
+        )
+    return rows
+
+
+def _show_path(path: DecodedPath) -> _PathSection:
+    film = make_film(path.models, path.is_closed)
+    steps = len(path.models.center)
+    captions = []
+    for step in range(steps):
+        rebuilt = path.maps[step] if step < len(path.maps) else None
+        reached = f"{rebuilt.resolution:.1f} Å" if rebuilt and rebuilt.resolution else ""
+        captions.append(reached)
+    pictures = _pictures(path.maps, steps, film.view) if path.maps else [""] * steps
+    return _PathSection(
+        name=path.name,
+        words=describe_path(path),
+        ways=Markup(draw_motion(path.models)),
+        film=film,
+        captions=tuple(captions),
+        map_pictures=tuple(pictures) if any(pictures) else (),
+    )
+
+
+def _pictures(maps: tuple[RebuiltMap, ...], count: int, view: str = "z") -> list[str]:
+    """A picture of each map on a common scale; empty text where there is no volume."""
+    volumes = {number: m.volume for number, m in enumerate(maps[:count]) if m.volume is not None}
+    shown = picture_volumes(list(volumes.values()), view) if volumes else []
+    by_number = dict(zip(volumes, shown, strict=True))
+    return [by_number.get(number, "") for number in range(count)]
+
+
+def _draw_maps(content: ReportContent) -> list[_Figure]:
+    figures = []
+    groups = [("Maps of the clusters", content.cluster_maps)]
+    groups += [(f"Maps {path.name}", path.maps) for path in content.paths]
+    for title, maps in groups:
+        curves: list[tuple[str, Curve]] = [(m.name, m.fsc) for m in maps if m.fsc is not None]
+        if curves:
+            drawing = draw_correlations(curves[:_SHOWN_CURVES], "half-map FSC", 0.143)
+            caption = "Agreement of maps from two halves of the particles; dashes are at 0.143."
+            figures.append(_Figure(Markup(drawing), title, caption))
+    return figures
+
+
+def _draw_training(content: ReportContent) -> list[_Figure]:
+    figures = []
+    if content.history:
+        drawing = draw_history(content.history, content.score_unit)
+        caption = "Gain in agreement over the neutral model; the dot is the state that was kept."
+        figures.append(_Figure(Markup(drawing), "Training", caption))
+    if content.neutral_frc is not None:
+        limit = content.facts.resolution if content.facts is not None else None
+        drawing = draw_correlations(
+            [("neutral model", content.neutral_frc)], "FRC with the map", 0.95, limit
+        )
+        caption = "Agreement of the neutral Gaussian model with the consensus map; dashes at 0.95"
+        caption += "." if limit is None else f", dots at {limit:.1f} Å."
+        figures.append(_Figure(Markup(drawing), "Neutral model", caption))
+    return figures
