@@ -48,17 +48,49 @@ def refine_latents(
     latent: Float[Tensor, "batch latent"],
     prior: Prior,
     steps: int,
+    *,
+    candidates: Float[Tensor, "candidates latent"] | None = None,
 ) -> LatentPosterior:
     """Gauss–Newton steps towards each particle's most probable latent, then its covariance.
 
     The likelihood is that of the whitened image with the best scale of the projection; the
     Jacobian comes from finite differences of decoded projections. A step that does not raise
     the posterior is not taken. ``std`` is the root of the diagonal of the inverse curvature.
+
+    Some views leave two distant latents possible, and the encoder may have chosen the wrong
+    one: with `candidates`, the best of them starts a second search where it lies apart from
+    the first, and the more probable end is taken.
     """
-    metric = model.likelihood
+    found = _climb(model, batch, latent, prior, steps)
+    if candidates is not None and steps > 0:
+        start = candidates[_log_posterior_of_each(model, batch, candidates, prior).argmax(1)]
+        apart = ((start - found.latent).square() * found.information_diagonal).sum(-1) > 9.0
+        other = apart.nonzero()[:, 0]
+        if len(other):
+            second = _climb(model, batch[other], start[other], prior, steps)
+            better = second.log_posterior > found.log_posterior[other]
+            found.latent[other[better]] = second.latent[better]
+    information, _ = _curvature(model, batch, found.latent, prior)
+    std = torch.linalg.inv(information).diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
+    projection = project_gaussians(model.decode(found.latent), batch.poses, model.metric.grid)
+    return LatentPosterior(found.latent, std, score_projections(projection, batch, model.metric))
+
+
+@dataclass(frozen=True, slots=True)
+class _Summit:
+    latent: Float[Tensor, "batch latent"]
+    log_posterior: Float[Tensor, "batch"]
+    information_diagonal: Float[Tensor, "batch latent"]
+
+
+def _climb(
+    model: TrainedModel, batch: ParticleBatch, latent: Tensor, prior: Prior, steps: int
+) -> _Summit:
     current = _log_posterior(model, batch, latent, prior)
+    diagonal = prior.precision.diagonal().expand_as(latent)
     for _ in range(steps):
-        information, slope = _curvature(model, batch, latent, prior, metric)
+        information, slope = _curvature(model, batch, latent, prior)
+        diagonal = information.diagonal(dim1=-2, dim2=-1)
         step = torch.linalg.solve(information, slope[..., None])[..., 0]
         for length in (1.0, 0.3):
             trial = latent + length * step
@@ -67,25 +99,39 @@ def refine_latents(
             latent = torch.where(better[:, None], trial, latent)
             current = torch.where(better, value, current)
             step = torch.where(better[:, None], 0.0, step)
-    information, _ = _curvature(model, batch, latent, prior, metric)
-    std = torch.linalg.inv(information).diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
-    projection = project_gaussians(model.decode(latent), batch.poses, metric.grid)
-    return LatentPosterior(latent, std, score_projections(projection, batch, model.metric))
+    return _Summit(latent.clone(), current, diagonal)
+
+
+def _log_posterior_of_each(
+    model: TrainedModel, batch: ParticleBatch, candidates: Tensor, prior: Prior
+) -> Float[Tensor, "batch candidates"]:
+    shown = model.decode(candidates)
+    values = []
+    for number, latent in enumerate(candidates):
+        projection = project_gaussians(shown[number], batch.poses, model.likelihood.grid)
+        score = score_projections(projection, batch, model.likelihood)
+        values.append(score - 0.5 * _distance(latent[None], prior))
+    return torch.stack(values, dim=1)
 
 
 def _log_posterior(
     model: TrainedModel, batch: ParticleBatch, latent: Tensor, prior: Prior
 ) -> Float[Tensor, "batch"]:
     projection = project_gaussians(model.decode(latent), batch.poses, model.likelihood.grid)
+    return score_projections(projection, batch, model.likelihood) - 0.5 * _distance(latent, prior)
+
+
+def _distance(latent: Float[Tensor, "any latent"], prior: Prior) -> Float[Tensor, "any"]:
+    """Squared distance from the prior's mean in its standard deviations."""
     offset = latent - prior.mean
-    distance = ((offset @ prior.precision) * offset).sum(-1)
-    return score_projections(projection, batch, model.likelihood) - 0.5 * distance
+    return ((offset @ prior.precision) * offset).sum(-1)
 
 
 def _curvature(
-    model: TrainedModel, batch: ParticleBatch, latent: Tensor, prior: Prior, metric: Metric
+    model: TrainedModel, batch: ParticleBatch, latent: Tensor, prior: Prior
 ) -> tuple[Float[Tensor, "batch latent latent"], Float[Tensor, "batch latent"]]:
     """Information matrix and slope of the log posterior; the scale is integrated out."""
+    metric = model.likelihood
     expected, jacobian = _expected_images(model, batch, latent, prior, metric)
     image = _whiten(batch.image_ft * (metric.gain > 0), metric)
     power = expected.square().sum(-1).clamp_min(1e-12)

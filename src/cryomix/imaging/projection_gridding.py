@@ -22,7 +22,7 @@ from cryomix.imaging.placement import place_gaussians
 
 OVERSAMPLING = 1.5
 NARROWEST = 1.0  # σ in pixels of the fine grid; below, aliases exceed 1e-3 at 0.9 Nyquist
-WINDOW = 4.5  # σ
+WINDOW = 5.0  # σ
 
 
 def project_gaussians_gridding(
