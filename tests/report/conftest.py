@@ -35,7 +35,11 @@ def swinging_arm() -> GaussianModel:
     for step in range(STEPS):
         angle = math.radians(-30 + 60 * step / (STEPS - 1))
         turn = torch.tensor(
-            [[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]]
+            [
+                [math.cos(angle), -math.sin(angle), 0],
+                [math.sin(angle), math.cos(angle), 0],
+                [0, 0, 1],
+            ]
         )
         tremble = 0.3 * torch.randn(300, 3, generator=generator)
         center.append(torch.cat([core + tremble, arm @ turn.mT, ligand]))
@@ -66,7 +70,7 @@ def make_content(particles: int, epochs: int) -> ReportContent:
         name="along the particles",
         models=models,
         trajectory=along_principal_curve(latent, STEPS),
-        maps=tuple(rebuilt_map(f"state {n + 1}", v, 13 + n) for n, v in enumerate(volumes)),
+        maps=tuple(rebuilt_map(f"state {n + 1}", v, 13.0 + n) for n, v in enumerate(volumes)),
     )
     history = tuple(
         EpochScore(epoch=n, training=1.9 * (1 - 0.8**n), held_out=1.7 * (1 - 0.78**n))

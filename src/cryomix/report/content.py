@@ -52,12 +52,6 @@ class Curve:
     frequency: Float[Tensor, "points"]
     correlation: Float[Tensor, "points"]
 
-    def __post_init__(self) -> None:
-        if len(self.frequency) != len(self.correlation):
-            raise ValueError(
-                f"{len(self.frequency)} frequencies but {len(self.correlation)} correlations"
-            )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochScore:

@@ -9,10 +9,12 @@ import matplotlib as mpl
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from markupsafe import escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from cryomix.latent.clusters import Criterion
 from cryomix.latent.reduction import Embedding
 from cryomix.latent.trajectory import Trajectory
 from cryomix.report.content import Curve, EpochScore
@@ -37,6 +39,7 @@ STYLE: Any = {
     "axes.facecolor": "none",
     "figure.facecolor": "none",
     "text.color": INK,
+    "text.parse_math": False,
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,
@@ -70,7 +73,7 @@ def draw_latent_map(
                 _draw_path(axes, embedding.to_embedding(path.latent)[:, :2].numpy())
         if embedding.method == "umap":
             axes.set(xticks=[], yticks=[])
-        return to_svg(figure, "Map of the latent space")
+        return to_svg(figure, f"Map of the latent space, {embedding.method}")
 
 
 def draw_axes_spread(pca: Embedding, std: Float[Tensor, "particles latent"] | None) -> str:
@@ -99,6 +102,20 @@ def draw_axes_spread(pca: Embedding, std: Float[Tensor, "particles latent"] | No
         return to_svg(figure, "Spread along the principal axes")
 
 
+def draw_criterion(criterion: tuple[Criterion, ...]) -> str:
+    """How well mixtures of more and more Gaussians describe the latents."""
+    components = [row.components for row in criterion]
+    bic = np.array([row.bic for row in criterion])
+    best = int(bic.argmin())
+    with mpl.rc_context(STYLE):
+        figure, axes = _new_figure(4.6, 2.9)
+        axes.plot(components, bic - bic.min(), color=PALETTE[0], marker="o", markersize=4)
+        axes.plot(components[best], 0, "o", color=PALETTE[5], markersize=8)
+        axes.set(xlabel="Gaussians in the mixture", ylabel="BIC per particle, above the best")
+        axes.set_xticks(components)
+        return to_svg(figure, "Criterion of the number of groups")
+
+
 def draw_history(history: tuple[EpochScore, ...], unit: str) -> str:
     """Scores of the training and of particles kept out of it, per epoch."""
     epoch = [row.epoch for row in history]
@@ -118,7 +135,11 @@ def draw_history(history: tuple[EpochScore, ...], unit: str) -> str:
 
 
 def draw_correlations(
-    curves: list[tuple[str, Curve]], quantity: str, threshold: float, limit: float | None = None
+    title: str,
+    curves: list[tuple[str, Curve]],
+    quantity: str,
+    threshold: float,
+    limit: float | None = None,
 ) -> str:
     """Correlation curves against resolution, with the threshold they are judged by."""
     with mpl.rc_context(STYLE):
@@ -138,11 +159,14 @@ def draw_correlations(
         _label_by_resolution(axes)
         if 1 < len(curves) <= 8:
             axes.legend(loc="upper right")
-        return to_svg(figure, quantity)
+        return to_svg(figure, title)
 
 
 def to_svg(figure: Figure, description: str) -> str:
-    """The figure as an SVG element to stand inside a page: no document head, no outside names."""
+    """The figure as an SVG element to stand inside a page: no document head, no outside names.
+
+    `description` is what a screen reader says, and must be another for each figure of a page.
+    """
     with mpl.rc_context(STYLE), io.StringIO() as file:
         figure.savefig(file, format="svg", dpi=170, bbox_inches="tight", pad_inches=0.04)
         text = file.getvalue()
@@ -155,7 +179,7 @@ def to_svg(figure: Figure, description: str) -> str:
     # Matplotlib's stack names fonts that no browser measures alike; the page's own comes first.
     text = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", text)
     text = _with_own_names(text, description)
-    return text.replace("<svg", f'<svg role="img" aria-label="{description}"', 1).strip()
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(description)}"', 1).strip()
 
 
 def _with_own_names(text: str, description: str) -> str:
@@ -176,16 +200,17 @@ def _draw_dots(
 ) -> None:
     # In random order, so that no cluster hides another; the same order each time.
     shown = np.random.default_rng(0).permutation(len(point))[:DOTS_AT_MOST]
-    size = float(np.clip(6000 / max(len(shown), 1), 1.2, 14))
+    size = float(np.clip(12_000 / max(len(shown), 1), 1.5, 16))
     color: list[str] | str = PALETTE[0]
     if label is not None:
         color = [cluster_color(cluster) for cluster in label[torch.from_numpy(shown)].tolist()]
-    axes.scatter(*point[shown].T, s=size, c=color, alpha=0.55, linewidths=0, rasterized=True)
+    x, y = point[shown].T
+    axes.scatter(x, y, s=size, c=color, alpha=0.6, linewidths=0, rasterized=True)
     if label is not None:
         for cluster in label.unique().tolist():
-            middle = np.median(point[label.numpy() == cluster], axis=0)
+            x, y = np.median(point[label.numpy() == cluster], axis=0)
             axes.text(
-                *middle, str(cluster + 1), ha="center", va="center", fontsize=9, color="white",
+                x, y, str(cluster + 1), ha="center", va="center", fontsize=9, color="white",
                 fontweight="bold", bbox={
                     "boxstyle": "circle,pad=0.25", "facecolor": cluster_color(cluster),
                     "edgecolor": "white", "linewidth": 1,
@@ -196,7 +221,7 @@ def _draw_dots(
 def _draw_histogram(
     axes: Axes, place: Float[np.ndarray, "particles"], label: Int64[Tensor, "particles"] | None
 ) -> None:
-    edges = np.histogram_bin_edges(place, bins=60)
+    edges = np.histogram_bin_edges(place, bins=60).tolist()
     if label is None:
         axes.hist(place, bins=edges, color=PALETTE[0])
         return
@@ -230,5 +255,5 @@ def _label_by_resolution(axes: Axes) -> None:
 
 def nice_length(length: float) -> float:
     """The largest of 1, 2, 5, 10, 20, … that is not above `length`."""
-    power = 10 ** math.floor(math.log10(max(length, 1e-6)))
+    power = 10.0 ** math.floor(math.log10(max(length, 1e-6)))
     return max(step * power for step in (1, 2, 5) if step * power <= length * (1 + 1e-9))

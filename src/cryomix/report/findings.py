@@ -12,6 +12,15 @@ from cryomix.report.content import DecodedPath, ReportContent
 
 _COUNTED = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
+_SCORES = {
+    "_knn_R": "correlation of the truth with its mean over the 50 nearest particles",
+    "_spearman": "rank correlation of the truth with the best principal axis",
+    "_cos": "mean cosine of the angle to the mean direction of the 50 nearest particles",
+    "_knn_accuracy": "share of particles whose 50 nearest are mostly of their class",
+    "_mixture_purity": "share of particles of the main class of their part of a mixture",
+    "neighbourhood_similarity": "share of the nearest in truth that are among the nearest here",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -123,6 +132,11 @@ def describe_path(path: DecodedPath) -> str:
     else:
         words += "."
     return f"{words} {_describe_composition(path)}".strip()
+
+
+def describe_score(name: str) -> str:
+    """What a score of a recovered coordinate means; empty for one that is not known."""
+    return next((text for ending, text in _SCORES.items() if name.endswith(ending)), "")
 
 
 def share_of_uncertain(

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
-from matplotlib.colors import Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -21,8 +21,10 @@ from cryomix.report.figures import INK, STYLE, nice_length, to_svg
 
 MOVER = (0.835, 0.369, 0.0)  # Okabe and Ito's vermilion
 FRAMES = 24
-PIXELS = 160
-ARROWS_AT_MOST = 140
+PIXELS = 224
+LINES_AT_MOST = 80
+# From grey, which shows on light and on dark pages, to the colour of what moves.
+WAYS = LinearSegmentedColormap.from_list("ways", ["#A4ABB2", "#E69F00", "#D55E00"])
 _NAMES = "xyz"
 # Line of sight, then the axes to the right and upwards.
 _VIEWS = ((2, 0, 1), (1, 0, 2), (0, 1, 2))
@@ -48,29 +50,47 @@ class Film:
     view: str
 
 
-def draw_motion(models: GaussianModel) -> str:
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a picture shows: a cube.
+
+    Attributes
+    ----------
+    middle
+        (x, y, z), Å.
+    reach
+        Half its edge, Å.
+    """
+
+    middle: tuple[float, float, float]
+    reach: float
+
+
+def draw_motion(models: GaussianModel, number: int = 1) -> str:
     """The way of each Gaussian along the path, seen along z, y and x, coloured by its length."""
     center = models.center.double().numpy()
     size = (models.amplitude * models.width**3).double().mean(dim=0).numpy()
     way = np.linalg.norm(np.diff(center, axis=0), axis=2).sum(axis=0)
     farthest = np.linalg.norm(center - center[0], axis=2).max(axis=0)
-    arrows = np.argsort(farthest)[::-1][:ARROWS_AT_MOST]
-    arrows = arrows[farthest[arrows] > 0.25 * farthest.max()]
-    reach = 1.05 * float(np.abs(center).max())
+    movers = np.argsort(farthest)[::-1][:LINES_AT_MOST]
+    movers = movers[farthest[movers] > 0.25 * farthest.max()]
+    frame = frame_models(models)
     scale = Normalize(0, max(float(np.quantile(way, 0.99)), 1e-6))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 3.7), layout="constrained")
+        figure = Figure(figsize=(9.6, 3.3), layout="constrained")
         panels = figure.subplots(1, 3)
         for axes, view in zip(panels, _VIEWS, strict=True):
-            _draw_ways(axes, center, size, way, arrows, view, scale)
-            axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-            _draw_scale(axes, reach)
+            _draw_ways(axes, center, size, way, movers, view, scale)
+            _, right, up = view
+            x, y, reach = frame.middle[right], frame.middle[up], frame.reach
+            axes.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), aspect="equal")
+            _draw_scale(axes, x, y, reach)
         bar = figure.colorbar(
-            ScalarMappable(scale, "viridis"), ax=panels, shrink=0.7, aspect=24, pad=0.01
+            ScalarMappable(scale, WAYS), ax=panels, shrink=0.7, aspect=24, pad=0.01
         )
         bar.set_label("length of way (Å)")
         bar.outline.set_visible(False)
-        return to_svg(figure, "Ways of the Gaussians")
+        return to_svg(figure, f"Ways of the Gaussians along path {number}")
 
 
 def make_film(models: GaussianModel, is_closed: bool) -> Film:
@@ -79,38 +99,70 @@ def make_film(models: GaussianModel, is_closed: bool) -> Film:
     center = models.center.double().numpy()
     mass = (models.amplitude * models.width**3).double().numpy()
     width = models.width.double().numpy()
-    # The view in which the moving part moves most: along the axis that it moves least on.
-    depth = int(np.argmin(np.var(center[:, inside], axis=0).sum(axis=0)))
-    view = next(axes for axes in _VIEWS if axes[0] == depth)
-    reach = 1.05 * float(np.abs(center).max() + width.max())
+    # The moving part shows best from where it moves neither nearer nor further away.
+    moved = np.var(center[:, inside], axis=0).sum(axis=0)
+    view = min(_VIEWS, key=lambda axes: float(moved[axes[0]]))
+    frame = frame_models(models)
 
-    def frame(position: float) -> Float[np.ndarray, "2 pixels pixels"]:
+    def density(position: float) -> Float[np.ndarray, "2 pixels pixels"]:
         now = [_between(values, position) for values in (center, mass, width)]
-        return _project(now[0], now[1], now[2], inside, view, reach)
+        return _project(now[0], now[1], now[2], inside, view, frame)
 
-    last = len(center) - 1
-    steps = [frame(float(step)) for step in range(len(center))]
-    brightest = max(float(np.quantile(step.sum(axis=0), 0.998)) for step in steps)
-    positions = _positions(last, is_closed)
-    frames = [_colored(frame(position), brightest) for position in positions]
+    steps = [density(float(step)) for step in range(len(center))]
+    darkest = max(float(np.quantile(step.sum(axis=0), 0.998)) for step in steps)
+    positions = _positions(len(center) - 1, is_closed)
+    pictures = [_colored(density(position), darkest) for position in positions]
     return Film(
-        moving=_animation_uri(frames),
-        still=_image_uri(frames[0]),
-        steps=tuple(_image_uri(_colored(step, brightest)) for step in steps),
-        view=_NAMES[depth],
+        moving=_animation_uri(pictures),
+        still=_image_uri(pictures[0]),
+        steps=tuple(_image_uri(_colored(step, darkest)) for step in steps),
+        view=_NAMES[view[0]],
     )
 
 
-def picture_volumes(volumes: list[Volume], view: str = "z") -> list[str]:
-    """Projections of maps along one axis on one scale of grey, as data URIs."""
-    axis = 2 - _NAMES.index(view)  # arrays are (z, y, x)
-    pictures = [volume.density.double().sum(dim=axis).numpy() for volume in volumes]
-    # The density array's later axis runs to the right, as in the film; y and z run upwards.
-    pictures = [picture[::-1] for picture in pictures]
+def picture_volumes(
+    volumes: list[Volume], view: str = "z", frame: Frame | None = None
+) -> list[str]:
+    """Projections of maps along one axis on one scale of grey, as data URIs.
+
+    `frame` cuts them to the part that a film shows.
+    """
+    depth, right, up = next(axes for axes in _VIEWS if _NAMES[axes[0]] == view)
+    pictures = []
+    for volume in volumes:
+        # Arrays are (z, y, x): what is left keeps the axis that points up before the other.
+        picture = volume.density.double().sum(dim=2 - depth).numpy()
+        if frame is not None:
+            picture = _cut(picture, volume.voxel_size, frame, right, up)
+        pictures.append(picture[::-1])
     darkest = max(float(np.quantile(picture, 0.998)) for picture in pictures)
     lightest = float(np.median([np.quantile(picture, 0.05) for picture in pictures]))
     span = max(darkest - lightest, 1e-12)
     return [_image_uri(_grey((picture - lightest) / span)) for picture in pictures]
+
+
+def frame_models(models: GaussianModel) -> Frame:
+    """The cube that holds nearly all Gaussians at every step."""
+    center = models.center.double().flatten(0, -2).numpy()
+    low, high = np.percentile(center, (0.3, 99.7), axis=0)
+    reach = float((high - low).max() / 2 + 3 * models.width.mean())
+    middle = (low + high) / 2
+    return Frame((float(middle[0]), float(middle[1]), float(middle[2])), max(reach, 1e-3))
+
+
+def _cut(
+    picture: Float[np.ndarray, "n n"], size: float, frame: Frame, right: int, up: int
+) -> Float[np.ndarray, "rows columns"]:
+    """What `frame` shows of a projection with pixels of `size` Å; zero beyond the box."""
+    n = len(picture)
+    edge = max(2, round(2 * frame.reach / size))
+    margin = n + edge
+    padded = np.pad(picture, margin)
+    row, column = (
+        margin + n // 2 + round(frame.middle[axis] / size) - edge // 2 for axis in (up, right)
+    )
+    row, column = (min(max(place, 0), len(padded) - edge) for place in (row, column))
+    return padded[row : row + edge, column : column + edge]
 
 
 def _draw_ways(
@@ -118,7 +170,7 @@ def _draw_ways(
     center: Float[np.ndarray, "steps gaussians 3"],
     size: Float[np.ndarray, "gaussians"],
     way: Float[np.ndarray, "gaussians"],
-    arrows: np.ndarray,
+    movers: Int64[np.ndarray, "movers"],
     view: tuple[int, int, int],
     scale: Normalize,
 ) -> None:
@@ -127,19 +179,19 @@ def _draw_ways(
     flat = center[:, :, [right, up]]
     area = 10 * np.clip(size / max(float(size.mean()), 1e-30), 0.1, 4)
     axes.scatter(
-        flat[0, order, 0], flat[0, order, 1], s=area[order], c=way[order], norm=scale, cmap="viridis", alpha=0.75,
-        linewidths=0, rasterized=True,
+        flat[0, order, 0], flat[0, order, 1], s=area[order], c=way[order], norm=scale,
+        cmap=WAYS, alpha=0.8, linewidths=0, rasterized=True,
     )  # fmt: skip
-    if len(arrows):
-        lines = list(np.swapaxes(flat[:, arrows], 0, 1))
-        axes.add_collection(LineCollection(lines, colors=INK, linewidths=0.7, alpha=0.55))
-        tip, before = flat[-1, arrows], flat[-2, arrows]
-        for end, start in zip(tip, before, strict=True):
+    if len(movers):
+        colors = WAYS(scale(way[movers]))
+        lines = list(np.swapaxes(flat[:, movers], 0, 1))
+        axes.add_collection(LineCollection(lines, colors=colors, linewidths=1.0, alpha=0.9))
+        for color, start, end in zip(colors, flat[-2, movers], flat[-1, movers], strict=True):
             axes.annotate(
                 "", end, start,
                 arrowprops={
-                    "arrowstyle": "-|>", "mutation_scale": 6, "color": INK, "linewidth": 0,
-                    "shrinkA": 0, "shrinkB": 0, "alpha": 0.8,
+                    "arrowstyle": "-|>", "mutation_scale": 7, "color": color, "linewidth": 0,
+                    "shrinkA": 0, "shrinkB": 0,
                 },
             )  # fmt: skip
     axes.set_title(f"along {_NAMES[depth]}", fontsize=9.5)
@@ -148,9 +200,9 @@ def _draw_ways(
         side.set_visible(False)
 
 
-def _draw_scale(axes: Axes, reach: float) -> None:
+def _draw_scale(axes: Axes, x: float, y: float, reach: float) -> None:
     length = nice_length(0.5 * reach)
-    left, low = -0.97 * reach, -0.97 * reach
+    left, low = x - 0.97 * reach, y - 0.97 * reach
     axes.plot([left, left + length], [low, low], color=INK, linewidth=1.6)
     axes.text(left + length / 2, low + 0.03 * reach, f"{length:g} Å", ha="center", va="bottom")
 
@@ -176,23 +228,24 @@ def _project(
     width: Float[np.ndarray, "gaussians"],
     inside: Bool[np.ndarray, "gaussians"],
     view: tuple[int, int, int],
-    reach: float,
+    frame: Frame,
 ) -> Float[np.ndarray, "2 pixels pixels"]:
     """Line integrals of what stays and of what moves, row 0 at the top."""
-    axis = np.linspace(-reach, reach, PIXELS)
+    axis = np.linspace(-frame.reach, frame.reach, PIXELS)
     _, right, up = view
-    shown = np.maximum(width, reach / PIXELS)[:, None]
-    x = np.exp(-0.5 * ((axis - center[:, right, None]) / shown) ** 2)
-    y = np.exp(-0.5 * ((-axis - center[:, up, None]) / shown) ** 2)
+    shown = np.maximum(width, frame.reach / PIXELS)[:, None]
+    offset_x = axis + frame.middle[right] - center[:, right, None]
+    offset_y = frame.middle[up] - axis - center[:, up, None]
+    x, y = (np.exp(-0.5 * (offset / shown) ** 2) for offset in (offset_x, offset_y))
     weight = mass[:, None] / shown**2
     return np.stack([(y * weight * part[:, None]).T @ x for part in (~inside, inside)])
 
 
 def _colored(
-    density: Float[np.ndarray, "2 pixels pixels"], brightest: float
+    density: Float[np.ndarray, "2 pixels pixels"], darkest: float
 ) -> UInt8[np.ndarray, "pixels pixels 3"]:
     """White where nothing is; grey for what stays, vermilion for what moves."""
-    still, mover = np.clip(density / max(brightest, 1e-30), 0, None) ** 0.8
+    still, mover = np.clip(density / max(darkest, 1e-30), 0, None) ** 0.8
     paint = 0.85 * still[..., None] + mover[..., None] * (1 - np.array(MOVER))
     return (255 * np.clip(1 - paint, 0, 1)).round().astype(np.uint8)
 

@@ -12,17 +12,26 @@ from cryomix.report.figures import (
     cluster_color,
     draw_axes_spread,
     draw_correlations,
+    draw_criterion,
     draw_history,
     draw_latent_map,
 )
 from cryomix.report.findings import (
     assess,
     describe_path,
+    describe_score,
     list_key_numbers,
     list_limits,
     summarize,
 )
-from cryomix.report.motion_pictures import Film, draw_motion, make_film, picture_volumes
+from cryomix.report.motion_pictures import (
+    Film,
+    Frame,
+    draw_motion,
+    frame_models,
+    make_film,
+    picture_volumes,
+)
 
 _TEMPLATE = "page.html.jinja"
 _SHOWN_CURVES = 8
@@ -66,6 +75,7 @@ def build_page(content: ReportContent) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["bound"] = _bind_units
     return environment.from_string(source).render(
         content=content,
         key_numbers=list_key_numbers(content),
@@ -74,10 +84,16 @@ def build_page(content: ReportContent) -> str:
         limits=list_limits(content),
         latent_figures=_draw_latent(content),
         cluster_rows=_list_clusters(content),
-        paths=[_show_path(path) for path in content.paths],
+        paths=[_show_path(path, number) for number, path in enumerate(content.paths, start=1)],
         map_figures=_draw_maps(content),
         training_figures=_draw_training(content),
+        scores=[(name, value, describe_score(name)) for name, value in content.scores.items()],
     )
+
+
+def _bind_units(text: str) -> str:
+    """No line break between a number and its unit."""
+    return text.replace(" Å", "\N{NO-BREAK SPACE}Å").replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _draw_latent(content: ReportContent) -> list[_Figure]:
@@ -91,7 +107,7 @@ def _draw_latent(content: ReportContent) -> list[_Figure]:
         if label is not None:
             caption += "; numbers and colours are clusters"
         if trajectory is not None and content.pca.point.shape[1] > 1:
-            caption += "; the line is the path shown first below"
+            caption += "; the line is the first path above"
         drawing = draw_latent_map(content.pca, label, trajectory)
         figures.append(_Figure(Markup(drawing), "Principal axes", caption + "."))
     if content.umap is not None:
@@ -106,6 +122,13 @@ def _draw_latent(content: ReportContent) -> list[_Figure]:
             caption += "are alike hold mostly noise"
         drawing = draw_axes_spread(content.pca, std)
         figures.append(_Figure(Markup(drawing), "Spread and uncertainty", caption + "."))
+    if content.clusters is not None and len(content.clusters.criterion) > 1:
+        caption = (
+            "The lowest point is the mixture that describes the latents best. A bent cloud needs "
+            "many Gaussians; those with no gap of density between them count as one group."
+        )
+        drawing = draw_criterion(content.clusters.criterion)
+        figures.append(_Figure(Markup(drawing), "Number of groups", caption))
     return figures
 
 
@@ -113,7 +136,8 @@ def _list_clusters(content: ReportContent) -> list[_ClusterRow]:
     clusters = content.clusters
     if clusters is None:
         return []
-    pictures = _pictures(content.cluster_maps, len(clusters))
+    frame = frame_models(content.paths[0].models) if content.paths else None
+    pictures = _pictures(content.cluster_maps, len(clusters), frame=frame)
     rows = []
     for number, size in enumerate(clusters.size.tolist()):
         rebuilt = content.cluster_maps[number] if number < len(content.cluster_maps) else None
@@ -126,7 +150,7 @@ def _list_clusters(content: ReportContent) -> list[_ClusterRow]:
                 particles=size,
                 share=f"{100 * size / max(len(clusters.label), 1):.1f} %",
                 group=int(torch.mode(inside).values) + 1 if len(inside) else 0,
-                center=", ".join(f"{value:.2f}" for value in clusters.center[number].tolist()),
+                center=", ".join(_signed(value) for value in clusters.center[number].tolist()),
                 resolution=f"{rebuilt.resolution:.1f} Å" if known and rebuilt else "–",
                 picture=pictures[number],
             )
@@ -134,7 +158,13 @@ def _list_clusters(content: ReportContent) -> list[_ClusterRow]:
     return rows
 
 
-def _show_path(path: DecodedPath) -> _PathSection:
+def _signed(value: float) -> str:
+    """Two digits, with a true minus sign and none before zero."""
+    text = f"{value:.2f}"
+    return "0.00" if text == "-0.00" else text.replace("-", "−")
+
+
+def _show_path(path: DecodedPath, number: int) -> _PathSection:
     film = make_film(path.models, path.is_closed)
     steps = len(path.models.center)
     captions = []
@@ -142,21 +172,23 @@ def _show_path(path: DecodedPath) -> _PathSection:
         rebuilt = path.maps[step] if step < len(path.maps) else None
         reached = f"{rebuilt.resolution:.1f} Å" if rebuilt and rebuilt.resolution else ""
         captions.append(reached)
-    pictures = _pictures(path.maps, steps, film.view) if path.maps else [""] * steps
+    pictures = _pictures(path.maps, steps, film.view, frame_models(path.models))
     return _PathSection(
         name=path.name,
         words=describe_path(path),
-        ways=Markup(draw_motion(path.models)),
+        ways=Markup(draw_motion(path.models, number)),
         film=film,
         captions=tuple(captions),
         map_pictures=tuple(pictures) if any(pictures) else (),
     )
 
 
-def _pictures(maps: tuple[RebuiltMap, ...], count: int, view: str = "z") -> list[str]:
+def _pictures(
+    maps: tuple[RebuiltMap, ...], count: int, view: str = "z", frame: Frame | None = None
+) -> list[str]:
     """A picture of each map on a common scale; empty text where there is no volume."""
     volumes = {number: m.volume for number, m in enumerate(maps[:count]) if m.volume is not None}
-    shown = picture_volumes(list(volumes.values()), view) if volumes else []
+    shown = picture_volumes(list(volumes.values()), view, frame) if volumes else []
     by_number = dict(zip(volumes, shown, strict=True))
     return [by_number.get(number, "") for number in range(count)]
 
@@ -164,11 +196,12 @@ def _pictures(maps: tuple[RebuiltMap, ...], count: int, view: str = "z") -> list
 def _draw_maps(content: ReportContent) -> list[_Figure]:
     figures = []
     groups = [("Maps of the clusters", content.cluster_maps)]
-    groups += [(f"Maps {path.name}", path.maps) for path in content.paths]
+    for number, path in enumerate(content.paths, start=1):
+        groups.append((f"Maps of path {number}: {path.name}", path.maps))
     for title, maps in groups:
         curves: list[tuple[str, Curve]] = [(m.name, m.fsc) for m in maps if m.fsc is not None]
         if curves:
-            drawing = draw_correlations(curves[:_SHOWN_CURVES], "half-map FSC", 0.143)
+            drawing = draw_correlations(title, curves[:_SHOWN_CURVES], "half-map FSC", 0.143)
             caption = "Agreement of maps from two halves of the particles; dashes are at 0.143."
             figures.append(_Figure(Markup(drawing), title, caption))
     return figures
@@ -183,7 +216,7 @@ def _draw_training(content: ReportContent) -> list[_Figure]:
     if content.neutral_frc is not None:
         limit = content.facts.resolution if content.facts is not None else None
         drawing = draw_correlations(
-            [("neutral model", content.neutral_frc)], "FRC with the map", 0.95, limit
+            "Neutral model", [("neutral", content.neutral_frc)], "FRC with the map", 0.95, limit
         )
         caption = "Agreement of the neutral Gaussian model with the consensus map; dashes at 0.95"
         caption += "." if limit is None else f", dots at {limit:.1f} Å."
