@@ -1,5 +1,6 @@
 """The whole job on a small set: files, resuming, and what is refused before it begins."""
 
+import re
 import shutil
 
 import numpy as np
@@ -49,7 +50,7 @@ def test_the_job_folder_holds_what_scripts_rely_on(job):
         "analysis/pca.npy", "analysis/umap.npy", "analysis/clusters.npy",
         "analysis/trajectories/axis1.npy", "analysis/trajectories/curve.npy",
         "volumes/cluster01.mrc", "volumes/cluster01_half1.mrc", "volumes/cluster01_half2.mrc",
-        "volumes/fsc/cluster01.csv", "volumes/curve001.mrc",
+        "volumes/fsc/cluster01.csv", "volumes/curve001.mrc", "report.html",
     ]  # fmt: skip
     assert [name for name in expected if not (job / name).is_file()] == []
     assert not (job / "checkpoints").exists()
@@ -97,6 +98,14 @@ def test_maps_lie_on_the_grid_of_the_consensus(job, simulated):
         assert torch.corrcoef(torch.stack([volume.density.flatten(), consensus.density.flatten()]))[
             0, 1
         ] > (0.9 if "neutral" in name else 0.3)
+
+
+def test_the_report_shows_what_was_found_without_outside_resources(job):
+    page = (job / "report.html").read_text()
+    assert "240 particles" in page
+    assert "along the particles" in page
+    assert page.count("data:image/") >= 5
+    assert not re.search(r"src=[\"'](?!data:)|<link|@import|url\((?![\"']?(?:data:|#))", page)
 
 
 def test_a_latent_decodes_to_its_model(job, tmp_path):

@@ -41,6 +41,7 @@ def analyze(
     """
     from cryomix.commands.device import prepare_device
     from cryomix.commands.record import read_source
+    from cryomix.commands.report import write_report
     from cryomix.files.job import open_job
     from cryomix.files.run_record import write_run_record
 
@@ -55,6 +56,7 @@ def analyze(
     record = folder.analysis / "run.toml"
     inputs = [folder.latents] if domain is None else [folder.latents, domain]
     write_run_record(record, "analyze", asdict(options), inputs, options.seed, str(device))
+    write_report(folder)
     print("\n".join(lines))
 
 
@@ -81,6 +83,7 @@ def analyze_into(job: "JobFolder", source: Path, options: AnalysisOptions) -> li
     write_array(job.pca, pca.point.numpy())
     write_array(job.umap, umap.point.numpy())
     write_array(job.clusters, clusters.label.numpy())
+    write_array(job.groups, clusters.group.numpy())
     for name, path in _find_paths(latent, options.steps).items():
         write_array(job.trajectories / f"{name}.npy", path.latent.numpy())
     numbers = {"cryomixCluster": clusters.label.numpy() + 1}

@@ -31,6 +31,7 @@ def demo(
     from cryomix.commands.evaluate import evaluate_into, tabulate
     from cryomix.commands.progress import say
     from cryomix.commands.record import describe_source, record_job
+    from cryomix.commands.report import write_report
     from cryomix.commands.run import run_into
     from cryomix.commands.simulate import write_simulation
     from cryomix.files.job import create_job
@@ -51,6 +52,7 @@ def demo(
     fit = NeutralOptions(seed=options.seed)
     run_into(job, source, read_particles(source), simulation.consensus, None, fit, training)
     scores = evaluate_into(job, source.with_name("truth.npz"), out / "evaluation.json")
+    write_report(job)
 
     print("how well the truth was recovered (1 is all of it):")
     print(tabulate(scores))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cryomix.files.job import JobFolder
+    from cryomix.files.volume_list import VolumeEntry
     from cryomix.imaging.particles import Particles
     from cryomix.reconstruction.resolution import HalfMaps
 
@@ -49,6 +50,7 @@ def reconstruct(
     """
     from cryomix.commands.device import prepare_device
     from cryomix.commands.record import read_source
+    from cryomix.commands.report import write_report
     from cryomix.files.checkpoint import read_array
     from cryomix.files.job import create_job, open_job
     from cryomix.files.run_record import write_run_record
@@ -71,6 +73,8 @@ def reconstruct(
     record = (out or folder.volumes) / "run.toml"
     inputs = [folder.latents, source] if at is None else [folder.latents, source, at]
     write_run_record(record, "reconstruct", asdict(options), inputs, seed, str(device))
+    if out is None and folder.model.is_file():
+        write_report(folder)
     print("\n".join(lines))
 
 
@@ -84,6 +88,7 @@ def reconstruct_into(
     """Rebuild the maps of the clusters of `job` and those near `points`; a line for each."""
     from cryomix.commands.progress import counting
     from cryomix.files.mrc import read_volume
+    from cryomix.files.volume_list import update_volume_list
     from cryomix.reconstruction.backprojection import reconstruct_groups
 
     groups = _choose_particles(job, len(particles), points, options)
@@ -96,9 +101,14 @@ def reconstruct_into(
         halves = reconstruct_groups(
             particles, list(groups.values()), padding=options.padding, report=report
         )
-    return [
-        _write_maps(folder, name, maps, len(index), origin)
+    entries = {
+        name: _write_maps(folder, name, maps, len(index), origin)
         for (name, index), maps in zip(groups.items(), halves, strict=True)
+    }
+    update_volume_list(folder, entries)
+    return [
+        f"{name}: {entry.particles} particles, {entry.resolution:.1f} Å (FSC 0.143, masked)"
+        for name, entry in entries.items()
     ]
 
 
@@ -137,9 +147,10 @@ def _write_maps(
     halves: "HalfMaps",
     count: int,
     origin: tuple[float, float, float],
-) -> str:
+) -> "VolumeEntry":
     from cryomix.files.checkpoint import write_csv
     from cryomix.files.mrc import write_volume
+    from cryomix.files.volume_list import VolumeEntry
     from cryomix.imaging.masking import soft_mask
     from cryomix.reconstruction.resolution import (
         average,
@@ -164,8 +175,7 @@ def _write_maps(
         for shell, (plain, inside) in enumerate(zip(unmasked, masked, strict=True))
     ]
     write_csv(folder / "fsc" / f"{name}.csv", ["shell", "frequency", "fsc", "masked"], rows)
-    resolution = resolution_at(masked, size, box_size=whole.box_size)
-    return f"{name}: {count} particles, {resolution:.1f} Å (FSC 0.143, masked)"
+    return VolumeEntry(count, resolution_at(masked, size, box_size=whole.box_size))
 
 
 def _find_path(job: "JobFolder", name: str) -> Path:

@@ -90,6 +90,7 @@ def run_into(
     """Every step of a job on inputs that agree; steps that are done are not done again."""
     from cryomix.commands.analyze import analyze_into
     from cryomix.commands.reconstruct import reconstruct_into
+    from cryomix.commands.report import write_report
     from cryomix.commands.train import train_into
     from cryomix.files.training import read_latents
 
@@ -104,7 +105,8 @@ def run_into(
     )
     points = {path.stem: read_latents(path, options.latent_size)}
     lines += reconstruct_into(job, job.volumes, particles, points, ReconstructionOptions())
-    print("\n".join(lines))
+    write_report(job)
+    print("\n".join([*lines, f"report: {job.report}"]))
 
 
 def _fit_neutral(

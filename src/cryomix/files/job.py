@@ -100,6 +100,11 @@ class JobFolder:
         return self.analysis / "clusters.npy"
 
     @property
+    def groups(self) -> Path:
+        """Region of the latent space, with a gap around it, of each particle."""
+        return self.analysis / "groups.npy"
+
+    @property
     def trajectories(self) -> Path:
         """Folder of paths through the latent space."""
         return self.analysis / "trajectories"

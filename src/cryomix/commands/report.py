@@ -1,0 +1,182 @@
+"""The report of a job, made anew from what lies in its folder."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cryomix.files.job import JobFolder
+    from cryomix.fitting.trained_model import TrainedModel
+    from cryomix.latent.clusters import Clusters
+    from cryomix.report.content import Curve, DecodedPath, EpochScore, InputFacts, RebuiltMap
+
+_UNIT = {"snr": "nats per particle", "flat": "FRC"}
+_WORDS = {"curve": "along the particles", "loop": "round the ring of particles"}
+
+
+def write_report(job: "JobFolder") -> None:
+    """Write ``report.html`` with all that the folder holds; what is not there is left out."""
+    from datetime import datetime
+
+    import torch
+
+    from cryomix.files.atomic import write_atomically
+    from cryomix.files.checkpoint import read_array
+    from cryomix.files.run_record import read_run_record
+    from cryomix.files.training import read_model
+    from cryomix.latent.latent_map import LatentMap
+    from cryomix.latent.reduction import Embedding, fit_pca
+    from cryomix.report.content import ReportContent
+    from cryomix.report.page import build_page
+
+    record = read_run_record(job.run_record)
+    model = read_model(job.model)
+    latent = torch.from_numpy(read_array(job.latents))
+    std = torch.from_numpy(read_array(job.latent_std))
+    umap = torch.from_numpy(read_array(job.umap)) if job.umap.is_file() else None
+    clusters = _read_clusters(job, latent)
+    maps = _read_rebuilt(job)
+    content = ReportContent(
+        title=job.path.resolve().name,
+        subtitle=str(record.options.get("particles", "")),
+        command=f"cryomix {record.command}",
+        created=datetime.now().isoformat(sep=" ", timespec="minutes"),
+        versions=record.versions,
+        facts=_describe_inputs(job, model, len(latent)),
+        neutral_frc=_read_neutral_frc(job),
+        history=_read_history(job),
+        score_unit=_UNIT[model.settings.loss],
+        latent_map=LatentMap(latent, std, torch.arange(len(latent)), torch.zeros(len(latent))),
+        pca=fit_pca(latent),
+        umap=None if umap is None else Embedding(umap, "umap"),
+        clusters=clusters,
+        cluster_maps=_cluster_maps(maps, clusters),
+        paths=_decode_paths(job, model, maps),
+        scores=_read_scores(job),
+    )
+    with write_atomically(job.report) as file:
+        file.write(build_page(content).encode())
+
+
+def _describe_inputs(job: "JobFolder", model: "TrainedModel", particles: int) -> "InputFacts":
+    from cryomix.files.mrc import read_volume
+    from cryomix.report.content import InputFacts
+
+    neutral = read_volume(job.neutral_map)
+    return InputFacts(
+        particles=particles,
+        box_size=neutral.box_size,
+        pixel_size=neutral.voxel_size,
+        resolution=model.settings.resolution,
+        gaussians=len(model.decoder.neutral),
+    )
+
+
+def _read_neutral_frc(job: "JobFolder") -> "Curve | None":
+    import torch
+
+    from cryomix.files.checkpoint import read_csv
+    from cryomix.report.content import Curve
+
+    if not job.neutral_frc.is_file():
+        return None
+    table = read_csv(job.neutral_frc)
+    frequency, frc = (torch.from_numpy(table[name]) for name in ("frequency", "frc"))
+    return Curve(frequency=frequency, correlation=frc)
+
+
+def _read_history(job: "JobFolder") -> "tuple[EpochScore, ...]":
+    from cryomix.files.checkpoint import read_csv
+    from cryomix.report.content import EpochScore
+
+    table = read_csv(job.history)
+    columns = (table[name] for name in ("number", "training_score", "held_out_score"))
+    return tuple(
+        EpochScore(epoch=int(number), training=float(training), held_out=float(held_out))
+        for number, training, held_out in zip(*columns, strict=True)
+    )
+
+
+def _read_clusters(job: "JobFolder", latent: "Tensor") -> "Clusters | None":
+    import torch
+
+    from cryomix.files.checkpoint import read_array
+    from cryomix.latent.clusters import Clusters
+
+    if not job.clusters.is_file() or not job.groups.is_file():
+        return None
+    label, group = (torch.from_numpy(read_array(path)) for path in (job.clusters, job.groups))
+    center = torch.stack([latent[label == k].mean(0) for k in range(int(label.max()) + 1)])
+    return Clusters(label, center, group, suggested=True, criterion=())
+
+
+def _read_rebuilt(job: "JobFolder") -> "dict[str, RebuiltMap]":
+    import torch
+
+    from cryomix.files.checkpoint import read_csv
+    from cryomix.files.mrc import read_volume
+    from cryomix.files.volume_list import read_volume_list
+    from cryomix.report.content import Curve, RebuiltMap
+
+    rebuilt = {}
+    for name, entry in read_volume_list(job.volumes).items():
+        table = read_csv(job.volume_fsc / f"{name}.csv")
+        frequency, fsc = (torch.from_numpy(table[column]) for column in ("frequency", "masked"))
+        rebuilt[name] = RebuiltMap(
+            name=name,
+            particles=entry.particles,
+            resolution=entry.resolution,
+            fsc=Curve(frequency=frequency, correlation=fsc),
+            volume=read_volume(job.volumes / f"{name}.mrc"),
+        )
+    return rebuilt
+
+
+def _cluster_maps(
+    maps: "dict[str, RebuiltMap]", clusters: "Clusters | None"
+) -> "tuple[RebuiltMap, ...]":
+    """The maps of the clusters, unless they were divided anew since."""
+    found = [maps[name] for name in sorted(maps) if name.startswith("cluster")]
+    sizes = [] if clusters is None else clusters.size.tolist()
+    return tuple(found) if [each.particles for each in found] == sizes else ()
+
+
+def _decode_paths(
+    job: "JobFolder", model: "TrainedModel", maps: "dict[str, RebuiltMap]"
+) -> "tuple[DecodedPath, ...]":
+    import torch
+
+    from cryomix.files.training import read_latents
+    from cryomix.latent.trajectory import Trajectory
+    from cryomix.report.content import DecodedPath
+
+    size = model.settings.latent_size
+    # With one latent dimension the axis is the path along the particles once more.
+    axes = [f"axis{number}" for number in range(1, size + 1)] if size > 1 else []
+    paths = []
+    for name in ("loop", "curve", *axes):
+        file = job.trajectories / f"{name}.npy"
+        if not file.is_file():
+            continue
+        latent = torch.from_numpy(read_latents(file, size))
+        length = latent.diff(dim=0).norm(dim=1).cumsum(0)
+        paths.append(
+            DecodedPath(
+                name=_WORDS.get(name, f"along principal {name.replace('axis', 'axis ')}"),
+                models=model.decode(latent),
+                trajectory=Trajectory(latent, torch.cat([length.new_zeros(1), length])),
+                maps=tuple(maps[key] for key in sorted(maps) if key[:-3] == name),
+                is_closed=name == "loop",
+            )
+        )
+    return tuple(paths)
+
+
+def _read_scores(job: "JobFolder") -> dict[str, float]:
+    import json
+
+    file = job.path / "evaluation.json"
+    if not file.is_file():
+        return {}
+    scores = json.loads(file.read_text(encoding="utf-8"))
+    return {str(name): float(value) for name, value in scores.items()}
