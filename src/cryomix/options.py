@@ -76,7 +76,8 @@ class ReconstructionOptions:
 
     padding: float = knob(1.5, "oversampling of the Fourier volume")
     clusters: bool = knob(True, "rebuild a map of each cluster")
-    nearest: int = knob(0, "particles per point [0: a tenth of all, at least 200]")
+    flatten: bool = knob(True, "flatten the solvent of the maps; half maps stay as they are")
+    nearest: int = knob(0, "particles per point [0: a twelfth of all, at least 200]")
 
     def __post_init__(self) -> None:
         _require_at_least("padding", self.padding, 1)

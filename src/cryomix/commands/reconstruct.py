@@ -43,7 +43,8 @@ def reconstruct(
     """Rebuild maps from the particles, with half maps, FSC and resolution.
 
     Of each cluster, and of the particles nearest to each point of a trajectory or to given
-    latents. Writes NAME.mrc (filtered by its FSC), NAME_half1.mrc, NAME_half2.mrc and fsc/NAME.csv.
+    latents. Writes NAME.mrc (filtered by its FSC, solvent flattened), NAME_half1.mrc and
+    NAME_half2.mrc (neither filtered nor flattened), and fsc/NAME.csv.
 
         cryomix reconstruct job --trajectory curve
         cryomix reconstruct job --at latents.npy --no-clusters -o states
@@ -102,7 +103,7 @@ def reconstruct_into(
             particles, list(groups.values()), padding=options.padding, report=report
         )
     entries = {
-        name: _write_maps(folder, name, maps, len(index), origin)
+        name: _write_maps(folder, name, maps, len(index), origin, options.flatten)
         for (name, index), maps in zip(groups.items(), halves, strict=True)
     }
     update_volume_list(folder, entries)
@@ -132,7 +133,7 @@ def _choose_particles(
         for number in label.unique().tolist():
             groups[f"cluster{number + 1:02d}"] = (label == number).nonzero().flatten()
     everyone = LatentMap(latent, torch.zeros_like(latent), torch.arange(count), latent[:, 0])
-    nearest = options.nearest or max(200, count // 10)
+    nearest = options.nearest or max(200, count // 12)
     for name, rows in points.items():
         for number, chosen in enumerate(
             nearest_along(everyone, torch.from_numpy(rows), nearest), start=1
@@ -147,11 +148,12 @@ def _write_maps(
     halves: "HalfMaps",
     count: int,
     origin: tuple[float, float, float],
+    flatten: bool,
 ) -> "VolumeEntry":
     from cryomix.files.checkpoint import write_csv
     from cryomix.files.mrc import write_volume
     from cryomix.files.volume_list import VolumeEntry
-    from cryomix.imaging.masking import soft_mask
+    from cryomix.imaging.masking import apply_mask, soft_mask
     from cryomix.reconstruction.resolution import (
         average,
         filter_by_fsc,
@@ -163,8 +165,9 @@ def _write_maps(
     size = whole.voxel_size
     mask = soft_mask(whole, max(_MASK_RESOLUTION, 3 * size))
     unmasked, masked = half_map_correlation(halves), half_map_correlation(halves, mask)
+    shown = filter_by_fsc(whole, masked if flatten else unmasked)
     for suffix, volume in (
-        ("", filter_by_fsc(whole, unmasked)),
+        ("", apply_mask(shown, mask) if flatten else shown),
         ("_half1", halves.first),
         ("_half2", halves.second),
     ):
