@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import curve_fit
 from scipy.spatial import cKDTree
 
 from cryomix.latent import reduction
 from cryomix.latent.reduction import fit_pca, fit_umap
-from cryomix.latent.umap import CURVE_A, CURVE_B
 
 
 @pytest.fixture
@@ -87,8 +85,10 @@ def test_umap_of_few_dimensions_keeps_their_order(dimensions):
 
 
 def test_umap_of_identical_or_very_few_particles_is_finite():
-    for latent in (torch.zeros(50, 4), torch.eye(3)[:2]):
+    for latent in (torch.zeros(50, 4), torch.randn(10, 3)):
         assert bool(fit_umap(latent, seed=0).point.isfinite().all())
+    with pytest.raises(ValueError, match="at least 10 particles, got 3"):
+        fit_umap(torch.eye(3), seed=0)
 
 
 def test_umap_places_the_particles_that_were_not_fitted(latent, monkeypatch):
@@ -103,11 +103,3 @@ def test_a_umap_cannot_be_inverted(latent):
     embedding = fit_umap(latent[:50], seed=0, epochs=2)
     with pytest.raises(ValueError, match="an embedding by umap has no axes"):
         embedding.to_latent(embedding.point)
-
-
-def test_the_curve_of_umap_is_the_fit_of_the_paper():
-    distance = np.linspace(0, 3, 300)
-    wanted = np.where(distance < 0.1, 1.0, np.exp(0.1 - distance))
-    (a, b), _ = curve_fit(lambda d, a, b: 1 / (1 + a * d ** (2 * b)), distance, wanted)
-    assert pytest.approx(a, rel=1e-3) == CURVE_A
-    assert pytest.approx(b, rel=1e-3) == CURVE_B
