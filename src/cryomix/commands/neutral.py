@@ -21,6 +21,9 @@ def neutral(
     *,
     out: OutFolder,
     mask: MaskFile = None,
+    pixel_size: Annotated[
+        float | None, Parameter(help="Å per voxel [the header's, which must then be there]")
+    ] = None,
     options: Annotated[NeutralOptions, Flat] = _DEFAULT,
     runtime: Annotated[RuntimeOptions, Flat] = _RUNTIME,
 ) -> None:
@@ -42,7 +45,7 @@ def neutral(
     from cryomix.fitting.neutral import fit_neutral
 
     device = prepare_device(runtime)
-    consensus = read_volume(volume)
+    consensus = read_volume(volume, voxel_size=pixel_size)
     region = read_mask(mask, consensus) if mask else None
     job = create_job(out, resume=False)
 
@@ -50,10 +53,12 @@ def neutral(
 
     write_neutral(out, fit, consensus)
     inputs = [path for path in (volume, mask) if path is not None]
-    write_run_record(job.run_record, "neutral", asdict(options), inputs, options.seed, str(device))
-    print(summarize(fit))
+    settings = {"pixel_size": consensus.voxel_size, **asdict(options)}
+    write_run_record(job.run_record, "neutral", settings, inputs, options.seed, str(device))
+    print(summarize(fit, options.frc))
 
 
-def summarize(fit: "NeutralFit") -> str:
-    """One line for the user."""
-    return f"{len(fit.model)} Gaussians, mean FRC {fit.mean_frc:.3f} to {fit.resolution:.1f} Å"
+def summarize(fit: "NeutralFit", target: float) -> str:
+    """One line for the user, who is told when the target was missed."""
+    line = f"{len(fit.model)} Gaussians, mean FRC {fit.mean_frc:.3f} to {fit.resolution:.1f} Å"
+    return line if fit.mean_frc > target else f"{line}: short of {target:g}"

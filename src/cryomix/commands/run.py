@@ -121,7 +121,7 @@ def _fit_neutral(
     if not job.neutral_frc.is_file():
         found = fit_neutral(consensus, options, mask=mask, report=say)
         write_neutral(job.neutral_model.parent, found, consensus)
-        say(summarize(found))
+        say(summarize(found, options.frc))
     return read_neutral(job.neutral_model)
 
 
