@@ -2,12 +2,16 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from cryomix.commands.flags import Flat
 from cryomix.options import NeutralOptions, RuntimeOptions, SimulationOptions, TrainingOptions
+
+if TYPE_CHECKING:
+    from cryomix.files.job import JobFolder
+    from cryomix.simulation import Simulation
 
 _DEFAULT = SimulationOptions(particles=3000)
 _RUNTIME = RuntimeOptions()
@@ -23,7 +27,8 @@ def demo(
 ) -> None:
     """Simulate a domain that moves along a line, find the motion, compare with the truth.
 
-    Writes the particles to DIR/simulated and a job folder to DIR, with its report.
+    Writes the particles to DIR/simulated and a job folder to DIR, with its report, and
+    DIR/overview.png.
 
         cryomix demo -o demo
     """
@@ -53,6 +58,30 @@ def demo(
     run_into(job, source, read_particles(source), simulation.consensus, None, fit, training)
     scores = evaluate_into(job, source.with_name("truth.npz"), out / "evaluation.json")
     write_report(job)
+    _write_overview(job, simulation)
 
     print("how well the truth was recovered (1 is all of it):")
     print(tabulate(scores))
+    print(f"report: {job.report}")
+
+
+def _write_overview(job: "JobFolder", simulation: "Simulation") -> None:
+    import torch
+
+    from cryomix.files.atomic import write_atomically
+    from cryomix.files.checkpoint import read_array
+    from cryomix.files.mrc import read_volume
+    from cryomix.files.training import read_latents, read_model
+    from cryomix.report.overview import draw_overview
+
+    model = read_model(job.model)
+    path = read_latents(job.trajectories / "curve.npy", model.settings.latent_size)
+    picture = draw_overview(
+        simulation.particles.images.read(torch.arange(9)),
+        torch.from_numpy(read_array(job.latents)[:, 0]),
+        simulation.molecule.coordinate[simulation.state],
+        model.decode(torch.from_numpy(path)),
+        [read_volume(file) for file in sorted(job.volumes.glob("curve[0-9][0-9][0-9].mrc"))],
+    )
+    with write_atomically(job.path / "overview.png") as file:
+        file.write(picture)
