@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 
@@ -7,7 +5,6 @@ from cryomix.imaging.gaussians import GaussianModel
 from cryomix.latent.motion import (
     center_jacobian,
     decode_motion,
-    largest_moving_group,
     localized_directions,
 )
 
@@ -40,46 +37,6 @@ def test_displacement_is_end_minus_start_and_lost_density_is_minus_one():
         motion.displacement, torch.tensor([1.0, 0, -2]).expand(80, 3), atol=1e-5, rtol=0
     )
     assert motion.mass_change[3:6].tolist() == [-1.0, 1.0, 0.0]
-
-
-def test_the_moving_arm_is_found_with_the_length_of_its_way():
-    """A half circle of radius 10 Å, while the core trembles by a tenth of an Å."""
-    angle = torch.linspace(0, math.pi, 41)
-    model = _molecule()
-    center = model.center.repeat(41, 1, 1)
-    center += 0.1 * torch.randn(center.shape, generator=torch.Generator().manual_seed(1))
-    center[:, 60:, 1] += 10 * angle.cos()[:, None]
-    center[:, 60:, 2] += 10 * angle.sin()[:, None]
-    amplitude, width = model.amplitude.repeat(41, 1), model.width.repeat(41, 1)
-    group = largest_moving_group(GaussianModel(center, amplitude, width))
-    assert torch.nonzero(group.inside).flatten().tolist() == list(range(60, 80))
-    assert group.path_length == pytest.approx(10 * math.pi, rel=0.02)
-    assert group.end_to_end == pytest.approx(20, rel=0.02)
-
-
-def test_arms_that_move_apart_are_not_averaged_away():
-    model = _molecule()
-    center = torch.stack([model.center, model.center])
-    center[:, :30, 0] -= 60  # two bodies far from each other
-    center[1, :30, 1] += 5
-    center[1, 30:60, 1] -= 4
-    amplitude, width = model.amplitude.repeat(2, 1), model.width.repeat(2, 1)
-    group = largest_moving_group(GaussianModel(center, amplitude, width))
-    assert torch.nonzero(group.inside).flatten().tolist() == list(range(30))
-    assert group.path_length == pytest.approx(5, rel=1e-4)
-
-
-def test_a_model_that_does_not_move_has_a_path_of_zero():
-    model = _molecule()
-    still = GaussianModel(
-        model.center.repeat(3, 1, 1), model.amplitude.repeat(3, 1), model.width.repeat(3, 1)
-    )
-    assert largest_moving_group(still).path_length == pytest.approx(0, abs=1e-4)
-
-
-def test_one_model_is_no_path():
-    with pytest.raises(ValueError, match="at least two models"):
-        largest_moving_group(_molecule())
 
 
 def test_the_jacobian_is_the_derivative_of_the_centers():

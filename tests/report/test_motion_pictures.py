@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 
 from cryomix.imaging.gaussians import GaussianModel, render_volume
+from cryomix.latent.flow import follow_density, largest_moving_group
 from cryomix.report.figures import nice_length
-from cryomix.report.motion_pictures import FRAMES, frame_models, make_film, picture_volumes
+from cryomix.report.motion_pictures import FRAMES, Film, frame_models, make_film, picture_volumes
 
 
 def _open(uri: str) -> Image.Image:
@@ -28,6 +29,10 @@ def _center_of_mass(darkness: np.ndarray) -> tuple[float, float]:
     return float(x), float(y)
 
 
+def _film(models: GaussianModel, closed: bool = False) -> Film:
+    return make_film(models, largest_moving_group(models, follow_density(models)), closed)
+
+
 @pytest.fixture
 def models() -> GaussianModel:
     """A body at the origin, and a smaller one that goes from (30, -20, 0) to (30, 20, 0) Å."""
@@ -37,18 +42,18 @@ def models() -> GaussianModel:
 
 
 def test_the_film_looks_along_the_axis_on_which_nothing_moves(models):
-    assert make_film(models, is_closed=False).view == "z"
+    assert _film(models).view == "z"
     deep = GaussianModel(models.center[..., [0, 2, 1]], models.amplitude, models.width)
-    assert make_film(deep, is_closed=False).view == "y"
+    assert _film(deep).view == "y"
 
 
 def test_the_moving_part_rises_in_the_film(models):
-    first, last = make_film(models, is_closed=False).steps
+    first, last = _film(models).steps
     assert _center_of_mass(_darkness(last))[1] - _center_of_mass(_darkness(first))[1] > 0.1
 
 
 def test_the_moving_part_alone_is_in_colour(models):
-    picture = np.asarray(_open(make_film(models, is_closed=False).steps[0]), dtype=float)
+    picture = np.asarray(_open(_film(models).steps[0]), dtype=float)
     color = picture.max(axis=-1) - picture.min(axis=-1)
     x, y = _center_of_mass(color)
     assert x > 0.1
@@ -56,7 +61,7 @@ def test_the_moving_part_alone_is_in_colour(models):
 
 
 def test_the_film_has_its_frames(models):
-    film = make_film(models, is_closed=True)
+    film = _film(models, closed=True)
     assert _open(film.moving).n_frames > FRAMES // 2
     assert film.moving.startswith("data:image/webp;base64,")
     assert film.still.startswith("data:image/png;base64,")

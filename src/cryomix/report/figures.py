@@ -176,8 +176,7 @@ def to_svg(figure: Figure, description: str) -> str:
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     text = text.replace(INK, "currentColor")
-    # Matplotlib's stack names fonts that no browser measures alike; the page's own comes first.
-    text = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", text)
+    text = re.sub(r"font-family: [^;\"]*", "font-family: inherit", text)
     text = _with_own_names(text, description)
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(description)}"', 1).strip()
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cryomix.latent.motion import decode_motion, largest_moving_group
+from cryomix.latent.flow import DensityFlow, MovingGroup, follow_density, largest_moving_group
 from cryomix.latent.reduction import Embedding, fit_pca
 from cryomix.report.content import DecodedPath, ReportContent
 
@@ -39,6 +39,15 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class PathMotion:
+    """A path with what was found to move along it."""
+
+    path: DecodedPath
+    flow: DensityFlow
+    group: MovingGroup
+
+
+@dataclass(frozen=True, slots=True)
 class KeyNumber:
     """A number that stands for the whole."""
 
@@ -46,12 +55,18 @@ class KeyNumber:
     meaning: str
 
 
-def summarize(content: ReportContent) -> list[Finding]:
-    """What was found."""
+def find_motion(path: DecodedPath) -> PathMotion:
+    """Follow the density along a path."""
+    flow = follow_density(path.models)
+    return PathMotion(path, flow, largest_moving_group(path.models, flow))
+
+
+def summarize(content: ReportContent, motions: list[PathMotion]) -> list[Finding]:
+    """What was found; `motions` are those of the content's paths."""
     return [
         *_about_groups(content),
         *_about_axes(content),
-        *_about_motion(content),
+        *_about_motion(motions),
         *_about_maps(content),
     ]
 
@@ -81,8 +96,9 @@ def list_limits(content: ReportContent) -> list[Finding]:
     if content.paths:
         limits.append(
             Finding(
-                "Moving Gaussians are the model's view of a motion. What the particles confirm "
-                "is what also changes between the maps rebuilt from them."
+                "The motion shown is the model's, read from how its density goes from step to "
+                "step. What the particles confirm is what also changes between their maps. A "
+                "part that slides along another seems to go less far than it does."
             )
         )
     if content.latent_map is not None:
@@ -95,7 +111,7 @@ def list_limits(content: ReportContent) -> list[Finding]:
     return limits
 
 
-def list_key_numbers(content: ReportContent) -> list[KeyNumber]:
+def list_key_numbers(content: ReportContent, motions: list[PathMotion]) -> list[KeyNumber]:
     """A few numbers for the head of the page."""
     numbers = []
     if content.facts is not None:
@@ -108,8 +124,8 @@ def list_key_numbers(content: ReportContent) -> list[KeyNumber]:
         groups = content.clusters.groups
         meaning = "continuous group" if groups == 1 else "separate groups"
         numbers.append(KeyNumber(str(groups), meaning))
-    if content.paths:
-        moved = largest_moving_group(content.paths[0].models).path_length
+    if motions:
+        moved = motions[0].group.path_length
         numbers.append(KeyNumber(f"{moved:.1f} Å", "way of the largest moving part"))
     resolutions = [m.resolution for m in content.cluster_maps if m.resolution is not None]
     if resolutions:
@@ -117,21 +133,25 @@ def list_key_numbers(content: ReportContent) -> list[KeyNumber]:
     return numbers
 
 
-def describe_path(path: DecodedPath) -> str:
+def describe_motion(motion: PathMotion) -> str:
     """What moves, and what comes and goes, along a path."""
-    group = largest_moving_group(path.models)
-    count, share = int(group.inside.sum()), float(group.inside.double().mean())
+    group = motion.group
     words = (
-        f"The largest part that moves together holds {count} of {len(path.models)} Gaussians "
-        f"({100 * share:.0f} %). Its centre of mass travels {group.path_length:.1f} Å"
+        f"The largest part that moves together holds {100 * group.mass:.0f} % of the mass. "
+        f"Its centre travels {group.path_length:.1f} Å"
     )
-    if path.is_closed:
-        words += " along a closed path."
+    if motion.path.is_closed:
+        back = float((group.center[-1] - group.center[0]).norm())
+        words += f", and {back:.1f} Å more lead back to where it began."
     elif group.end_to_end < 0.9 * group.path_length:
         words += f" on a bent path whose ends are {group.end_to_end:.1f} Å apart."
     else:
         words += "."
-    return f"{words} {_describe_composition(path)}".strip()
+    changes = (("is lost", motion.flow.lost), ("is new", motion.flow.new))
+    told = [f"{100 * share:.0f} % of the density {what}" for what, share in changes if share > 0.03]
+    if told:
+        words += f" Along the way {' and '.join(told)} rather than moved."
+    return words
 
 
 def describe_score(name: str) -> str:
@@ -180,10 +200,10 @@ def _about_axes(content: ReportContent) -> list[Finding]:
     return [Finding(f"Of the spread of the latents, {axes} {held:.0f} %.")]
 
 
-def _about_motion(content: ReportContent) -> list[Finding]:
+def _about_motion(motions: list[PathMotion]) -> list[Finding]:
     return [
-        Finding(f"{path.name[:1].upper()}{path.name[1:]}: {describe_path(path)}")
-        for path in content.paths[:1]
+        Finding(f"{motion.path.name[:1].upper()}{motion.path.name[1:]}: {describe_motion(motion)}")
+        for motion in motions[:1]
     ]
 
 
@@ -240,23 +260,6 @@ def _about_truth(content: ReportContent) -> list[Finding]:
     if not content.scores:
         return []
     return [Finding("The truth is known for these data; the scores against it are given below.")]
-
-
-def _describe_composition(path: DecodedPath) -> str:
-    """Whether density comes or goes between any step and the first."""
-    first = path.models[0]
-    mass = (first.amplitude * first.width**3).double()
-    change = torch.stack(
-        [
-            decode_motion(first, path.models[step]).mass_change
-            for step in range(len(path.models.center))
-        ]
-    )
-    strongest = change.abs().amax(dim=0)
-    share = float(mass[strongest > 0.5].sum() / mass.sum().clamp_min(1e-30))
-    if share < 0.02:
-        return ""
-    return f"Gaussians with {100 * share:.0f} % of the mass gain or lose more than half of it."
 
 
 def _count(number: int) -> str:

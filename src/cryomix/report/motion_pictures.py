@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Float, Int64, UInt8
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
@@ -16,7 +16,7 @@ from PIL import Image
 
 from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.volume import Volume
-from cryomix.latent.motion import largest_moving_group
+from cryomix.latent.flow import DensityFlow, MovingGroup
 from cryomix.report.figures import INK, STYLE, nice_length, to_svg
 
 MOVER = (0.835, 0.369, 0.0)  # Okabe and Ito's vermilion
@@ -66,21 +66,20 @@ class Frame:
     reach: float
 
 
-def draw_motion(models: GaussianModel, number: int = 1) -> str:
-    """The way of each Gaussian along the path, seen along z, y and x, coloured by its length."""
-    center = models.center.double().numpy()
-    size = (models.amplitude * models.width**3).double().mean(dim=0).numpy()
-    way = np.linalg.norm(np.diff(center, axis=0), axis=2).sum(axis=0)
-    farthest = np.linalg.norm(center - center[0], axis=2).max(axis=0)
-    movers = np.argsort(farthest)[::-1][:LINES_AT_MOST]
-    movers = movers[farthest[movers] > 0.25 * farthest.max()]
-    frame = frame_models(models)
-    scale = Normalize(0, max(float(np.quantile(way, 0.99)), 1e-6))
+def draw_flow(flow: DensityFlow, frame: Frame, number: int = 1) -> str:
+    """The ways of the density along path `number`, seen along z, y and x."""
+    place, size = flow.place.numpy(), flow.mass[0].numpy()
+    way = np.linalg.norm(np.diff(place, axis=0), axis=2).sum(axis=0)
+    # Density that is mostly lost, and what weighs next to nothing, has no way worth a line.
+    shown = (flow.kept[-1].numpy() > 0.3) & (size > 0.2 * np.median(size))
+    movers = np.flatnonzero(shown & (way > 0.25 * way[shown].max(initial=0)))
+    movers = movers[np.argsort(-way[movers], kind="stable")][:LINES_AT_MOST]
+    scale = Normalize(0, max(float(way[shown].max(initial=0)), 1e-6))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 3.3), layout="constrained")
         panels = figure.subplots(1, 3)
         for axes, view in zip(panels, _VIEWS, strict=True):
-            _draw_ways(axes, center, size, way, movers, view, scale)
+            _draw_ways(axes, place, size, way, movers, view, scale)
             _, right, up = view
             x, y, reach = frame.middle[right], frame.middle[up], frame.reach
             axes.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), aspect="equal")
@@ -90,23 +89,23 @@ def draw_motion(models: GaussianModel, number: int = 1) -> str:
         )
         bar.set_label("length of way (Å)")
         bar.outline.set_visible(False)
-        return to_svg(figure, f"Ways of the Gaussians along path {number}")
+        return to_svg(figure, f"Ways of the density along path {number}")
 
 
-def make_film(models: GaussianModel, is_closed: bool) -> Film:
+def make_film(models: GaussianModel, group: MovingGroup, is_closed: bool) -> Film:
     """Projections of the density along the path; the largest moving part is in colour."""
-    inside = largest_moving_group(models).inside.numpy()
+    moving = group.share.double().numpy()
     center = models.center.double().numpy()
     mass = (models.amplitude * models.width**3).double().numpy()
     width = models.width.double().numpy()
     # The moving part shows best from where it moves neither nearer nor further away.
-    moved = np.var(center[:, inside], axis=0).sum(axis=0)
+    moved = group.center.var(dim=0, correction=0)
     view = min(_VIEWS, key=lambda axes: float(moved[axes[0]]))
     frame = frame_models(models)
 
     def density(position: float) -> Float[np.ndarray, "2 pixels pixels"]:
-        now = [_between(values, position) for values in (center, mass, width)]
-        return _project(now[0], now[1], now[2], inside, view, frame)
+        now = [_between(values, position) for values in (center, mass, width, moving)]
+        return _project(now[0], now[1], now[2], now[3], view, frame)
 
     steps = [density(float(step)) for step in range(len(center))]
     darkest = max(float(np.quantile(step.sum(axis=0), 0.998)) for step in steps)
@@ -226,7 +225,7 @@ def _project(
     center: Float[np.ndarray, "gaussians 3"],
     mass: Float[np.ndarray, "gaussians"],
     width: Float[np.ndarray, "gaussians"],
-    inside: Bool[np.ndarray, "gaussians"],
+    moving: Float[np.ndarray, "gaussians"],
     view: tuple[int, int, int],
     frame: Frame,
 ) -> Float[np.ndarray, "2 pixels pixels"]:
@@ -238,7 +237,7 @@ def _project(
     offset_y = frame.middle[up] - axis - center[:, up, None]
     x, y = (np.exp(-0.5 * (offset / shown) ** 2) for offset in (offset_x, offset_y))
     weight = mass[:, None] / shown**2
-    return np.stack([(y * weight * part[:, None]).T @ x for part in (~inside, inside)])
+    return np.stack([(y * weight * part[:, None]).T @ x for part in (1 - moving, moving)])
 
 
 def _colored(

@@ -7,7 +7,7 @@ import torch
 from jinja2 import Environment, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from cryomix.report.content import Curve, DecodedPath, RebuiltMap, ReportContent
+from cryomix.report.content import Curve, RebuiltMap, ReportContent
 from cryomix.report.figures import (
     cluster_color,
     draw_axes_spread,
@@ -17,9 +17,11 @@ from cryomix.report.figures import (
     draw_latent_map,
 )
 from cryomix.report.findings import (
+    PathMotion,
     assess,
-    describe_path,
+    describe_motion,
     describe_score,
+    find_motion,
     list_key_numbers,
     list_limits,
     summarize,
@@ -27,7 +29,7 @@ from cryomix.report.findings import (
 from cryomix.report.motion_pictures import (
     Film,
     Frame,
-    draw_motion,
+    draw_flow,
     frame_models,
     make_film,
     picture_volumes,
@@ -76,15 +78,16 @@ def build_page(content: ReportContent) -> str:
         lstrip_blocks=True,
     )
     environment.filters["bound"] = _bind_units
+    motions = [find_motion(path) for path in content.paths]
     return environment.from_string(source).render(
         content=content,
-        key_numbers=list_key_numbers(content),
-        findings=summarize(content),
+        key_numbers=list_key_numbers(content, motions),
+        findings=summarize(content, motions),
         confidence=assess(content),
         limits=list_limits(content),
         latent_figures=_draw_latent(content),
         cluster_rows=_list_clusters(content),
-        paths=[_show_path(path, number) for number, path in enumerate(content.paths, start=1)],
+        paths=[_show_path(motion, number) for number, motion in enumerate(motions, start=1)],
         map_figures=_draw_maps(content),
         training_figures=_draw_training(content),
         scores=[(name, value, describe_score(name)) for name, value in content.scores.items()],
@@ -164,19 +167,21 @@ def _signed(value: float) -> str:
     return "0.00" if text == "-0.00" else text.replace("-", "−")
 
 
-def _show_path(path: DecodedPath, number: int) -> _PathSection:
-    film = make_film(path.models, path.is_closed)
+def _show_path(motion: PathMotion, number: int) -> _PathSection:
+    path = motion.path
+    film = make_film(path.models, motion.group, path.is_closed)
+    frame = frame_models(path.models)
     steps = len(path.models.center)
     captions = []
     for step in range(steps):
         rebuilt = path.maps[step] if step < len(path.maps) else None
         reached = f"{rebuilt.resolution:.1f} Å" if rebuilt and rebuilt.resolution else ""
         captions.append(reached)
-    pictures = _pictures(path.maps, steps, film.view, frame_models(path.models))
+    pictures = _pictures(path.maps, steps, film.view, frame)
     return _PathSection(
         name=path.name,
-        words=describe_path(path),
-        ways=Markup(draw_motion(path.models, number)),
+        words=describe_motion(motion),
+        ways=Markup(draw_flow(motion.flow, frame, number)),
         film=film,
         captions=tuple(captions),
         map_pictures=tuple(pictures) if any(pictures) else (),
