@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cryomix.errors import ResolutionError
-from cryomix.fitting.neutral import default_resolution, fit_neutral
+from cryomix.fitting.neutral import _narrow, _split, default_resolution, fit_neutral
 from cryomix.imaging.correlation import shell_correlation
 from cryomix.imaging.gaussians import GaussianModel, render_volume
 from cryomix.imaging.volume import Volume
@@ -69,3 +69,34 @@ def test_empty_map():
 def test_default_resolution():
     assert default_resolution(Volume(torch.zeros(2, 2, 2), 4.0)) == 12.0
     assert default_resolution(Volume(torch.zeros(2, 2, 2), 1.0)) == 10.0
+
+
+def masses(unit, width):
+    return unit[:, 3] * ((unit[:, 4] + 0.5) * width) ** 3
+
+
+def some_gaussians():
+    generator = torch.Generator().manual_seed(4)
+    return torch.rand(20, 5, generator=generator) * 0.4 + 0.3, generator
+
+
+def test_new_gaussians_take_half_of_their_parents_mass():
+    unit, generator = some_gaussians()
+    joined = _split(torch.logit(unit), 30, 0.02, generator).sigmoid()
+    assert len(joined) == 30
+    assert masses(joined, 3.0).sum().item() == pytest.approx(masses(unit, 3.0).sum().item())
+    distance = torch.cdist(joined[20:, :3], joined[:20, :3])
+    parent = distance.argmin(1)
+    assert (distance.min(1).values < 0.1).all()
+    assert (distance.min(1).values > 0).all()
+    torch.testing.assert_close(joined[20:, 3], joined[parent, 3])
+
+
+def test_narrowing_keeps_each_share_of_the_mass():
+    unit, _ = some_gaussians()
+    narrowed = _narrow(torch.logit(unit), 5.0, 3.5).sigmoid()
+    share, kept = masses(unit, 5.0), masses(narrowed, 3.5)
+    free = (narrowed[:, 3] > 0.011) & (narrowed[:, 3] < 0.989)
+    assert free.sum() > 10
+    ratio = (kept / share)[free]
+    torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio), rtol=1e-4, atol=0)

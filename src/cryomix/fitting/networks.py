@@ -160,8 +160,7 @@ def _principal_directions(
     basis = torch.randn(feature.shape[1], extra, generator=generator).to(feature)
     for _ in range(6):
         basis = torch.linalg.qr(feature.T @ (feature @ basis)).Q
-    _, value, rotation = torch.linalg.svd(feature @ basis, full_matrices=False)
-    del value
+    rotation = torch.linalg.svd(feature @ basis, full_matrices=False).Vh
     direction = basis @ rotation.T
     peak = direction.gather(0, direction.abs().argmax(0, keepdim=True))
     return (direction * peak.sign())[:, :count]
