@@ -140,3 +140,10 @@ def test_without_arguments_help_is_shown(run):
     code, output, _ = run()
     assert code == 0
     assert "Usage: cryomix COMMAND" in output
+
+
+def test_a_gpu_is_refused_rather_than_left_idle(run, tmp_path):
+    code, _, error = run("simulate", "linear", "-o", tmp_path / "new", "--device", "cuda")
+    assert code == 2
+    assert "--device cuda: this version computes on the processor only; use cpu" in error
+    assert not (tmp_path / "new").exists()

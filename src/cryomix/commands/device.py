@@ -10,21 +10,23 @@ if TYPE_CHECKING:
 
 
 def prepare_device(runtime: RuntimeOptions) -> "torch.device":
-    """The device asked for, with the threads of PyTorch and of the compiled kernels set.
+    """The device, with the threads of the compiled kernels and of PyTorch set.
+
+    Every kernel of this version is for the processor: ``auto`` is the processor, and a GPU is
+    refused rather than left idle.
 
     Raises
     ------
     DeviceError
-        If it is not there.
+        If another device is asked for.
     """
     import numba
     import torch
 
+    if runtime.device == "cuda":
+        raise DeviceError("--device cuda: this version computes on the processor only; use cpu")
     if runtime.threads:
-        torch.set_num_threads(runtime.threads)
+        # Numba first: when its threads start, it overrides what PyTorch was told before.
         numba.set_num_threads(min(runtime.threads, numba.config.NUMBA_NUM_THREADS))
-    has_cuda = torch.cuda.is_available()
-    if runtime.device == "cuda" and not has_cuda:
-        raise DeviceError("--device cuda: PyTorch sees no CUDA device here; use --device cpu")
-    wanted = runtime.device if runtime.device != "auto" else "cuda" if has_cuda else "cpu"
-    return torch.device(wanted)
+        torch.set_num_threads(runtime.threads)
+    return torch.device("cpu")
