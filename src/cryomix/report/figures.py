@@ -98,7 +98,7 @@ def draw_axes_spread(pca: Embedding, std: Float[Tensor, "particles latent"] | No
             )  # fmt: skip
         axes.set(xlabel="principal axis", ylabel="standard deviation", xticks=place)
         axes.set_ylim(0, None)
-        axes.legend(loc="upper right")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
         return to_svg(figure, "Spread along the principal axes")
 
 
