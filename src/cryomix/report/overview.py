@@ -35,8 +35,8 @@ def draw_overview(
         The decoded Gaussians and the maps rebuilt from particles, along the path.
     """
     with rc_context({"font.family": "sans-serif", "font.size": 9, "axes.titlesize": 10}):
-        figure = Figure(figsize=(11, 3.4), dpi=150, layout="constrained")
-        parts: Any = figure.subfigures(1, 3, width_ratios=(1.0, 1.1, 2.1))
+        figure = Figure(figsize=(11, 2.9), dpi=150, layout="constrained")
+        parts: Any = figure.subfigures(1, 3, width_ratios=(1.0, 1.15, 2.3))
         left, middle, right = parts
         _draw_images(left, images.numpy())
         _draw_recovery(middle.subplots(), latent.numpy(), truth.numpy())
