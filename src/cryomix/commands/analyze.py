@@ -92,7 +92,8 @@ def analyze_into(job: "JobFolder", source: Path, options: AnalysisOptions) -> li
     told = [] if share is None else [f"{100 * part:.0f} %" for part in share / share.sum()]
     return [
         f"principal components explain {', '.join(told)}",
-        f"{clusters.groups} groups, {len(clusters)} clusters of "
+        f"{clusters.groups} separate {'group' if clusters.groups == 1 else 'groups'}, "
+        f"{len(clusters)} clusters of "
         f"{', '.join(str(int(size)) for size in clusters.size)} particles",
     ]
 
