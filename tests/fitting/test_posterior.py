@@ -41,3 +41,18 @@ def test_particles_seen_along_the_motion_are_the_uncertain_ones(arm, trained):
     along = arm.particles.poses.rotation[:, 2, 0].abs()
     assert (std > 0).all()
     assert std[along > 0.95].median() > 2 * std[along < 0.5].median()
+
+
+def test_a_second_search_saves_latents_that_start_on_the_wrong_side(arm, trained):
+    """Started at the mirrored latent, a few steps often end on the wrong hill."""
+    model, batch = trained
+    first = model.encode(batch.particles)
+    prior = fit_prior(first)
+    low, high = first.quantile(0.02), first.quantile(0.98)
+    candidates = torch.linspace(float(low), float(high), 12)[:, None]
+    alone = refine_latents(model, batch.particles, -first, prior, 2)
+    helped = refine_latents(model, batch.particles, -first, prior, 2, candidates=candidates)
+    assert helped.score.mean() > alone.score.mean()
+    together = torch.stack([helped.latent[:, 0], arm.coordinate])
+    apart = torch.stack([alone.latent[:, 0], arm.coordinate])
+    assert torch.corrcoef(together)[0, 1].abs() > torch.corrcoef(apart)[0, 1].abs()

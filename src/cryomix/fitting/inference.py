@@ -12,7 +12,7 @@ from cryomix.fitting.preparation import PreparedParticles
 from cryomix.fitting.trained_model import TrainedModel
 
 _BATCH = 64
-_CANDIDATES = 16
+_CANDIDATES = 24
 _SAMPLE = 10_000
 
 

@@ -11,6 +11,8 @@ from cryomix.fitting.trained_model import TrainedModel
 from cryomix.imaging.particles import ParticleBatch
 from cryomix.imaging.projection import project_gaussians
 
+_NEIGHBORS = 3  # candidates that a hilltop overlooks
+_WITHIN_REACH = 20.0  # nats that a search can gain from a candidate
 _STEP = 0.02  # of the latents' spread: finite differences along each latent axis
 
 
@@ -58,14 +60,13 @@ def refine_latents(
     the posterior is not taken. ``std`` is the root of the diagonal of the inverse curvature.
 
     Some views leave two distant latents possible, and the encoder may have chosen the wrong
-    one: with `candidates`, the best of them starts a second search where it lies apart from
-    the first, and the more probable end is taken.
+    one: the best of the `candidates` on another hill of the posterior starts a second search,
+    and the more probable of the two ends is taken.
     """
     found = _climb(model, batch, latent, prior, steps)
     if candidates is not None and steps > 0:
-        start = candidates[_log_posterior_of_each(model, batch, candidates, prior).argmax(1)]
-        apart = ((start - found.latent).square() * found.information_diagonal).sum(-1) > 9.0
-        other = apart.nonzero()[:, 0]
+        value, start = _best_elsewhere(model, batch, candidates, prior, found)
+        other = (value > found.log_posterior - _WITHIN_REACH).nonzero()[:, 0]
         if len(other):
             second = _climb(model, batch[other], start[other], prior, steps)
             better = second.log_posterior > found.log_posterior[other]
@@ -102,16 +103,28 @@ def _climb(
     return _Summit(latent.clone(), current, diagonal)
 
 
-def _log_posterior_of_each(
-    model: TrainedModel, batch: ParticleBatch, candidates: Tensor, prior: Prior
-) -> Float[Tensor, "batch candidates"]:
+def _best_elsewhere(
+    model: TrainedModel, batch: ParticleBatch, candidates: Tensor, prior: Prior, found: _Summit
+) -> tuple[Float[Tensor, "batch"], Float[Tensor, "batch latent"]]:
+    """The best candidate on another hill than what was found, and its log posterior.
+
+    A hilltop is a candidate that is more probable than its nearest candidates; the hilltop
+    nearest to what was found belongs to the same hill. Without another one: −∞.
+    """
     shown = model.decode(candidates)
-    values = []
+    columns = []
     for number, latent in enumerate(candidates):
         projection = project_gaussians(shown[number], batch.poses, model.likelihood.grid)
         score = score_projections(projection, batch, model.likelihood)
-        values.append(score - 0.5 * _distance(latent[None], prior))
-    return torch.stack(values, dim=1)
+        columns.append(score - 0.5 * _distance(latent[None], prior))
+    value = torch.stack(columns, dim=1)
+    distance = torch.cdist(candidates, candidates).fill_diagonal_(torch.inf)
+    nearest = distance.topk(min(_NEIGHBORS, len(candidates) - 1), largest=False).indices
+    is_top = (value[..., None] > value[:, nearest]).all(-1)
+    away = torch.where(is_top, torch.cdist(found.latent, candidates), torch.inf)
+    is_top[torch.arange(len(batch)), away.argmin(1)] = False
+    best = torch.where(is_top, value, -torch.inf).max(dim=1)
+    return best.values, candidates[best.indices]
 
 
 def _log_posterior(
