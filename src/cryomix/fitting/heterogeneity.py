@@ -102,7 +102,7 @@ def train(
     """Train `model` in place until the held-out score settles; returns the history.
 
     Each epoch takes the particles in a new order. When an epoch adds less than 1 % to the
-    held-out score, the learning rate is lowered to a third; after the third time, training
+    held-out score, the learning rate is lowered to a third; after the fourth time, training
     ends and the model of the best epoch is taken. `save` receives the state after each epoch;
     given back as `state`, training goes on as if it had not stopped.
     """
