@@ -203,7 +203,7 @@ MAPS = {
     "betaGal_100.mrc": (100, 3.54, (0.0, 0.0, 0.0)),
     "emdb/EMD-3197.map": (20, 11.4, (-22.8, 0.0, 0.0)),
     "emdb/emd_3197.map.gz": (20, 11.4, (-22.8, 0.0, 0.0)),
-    "70S_65.mrc": "the header gives no voxel size, so it must be given",
+    "70S_65.mrc": "the header gives no voxel size: give it with --pixel-size",
     "groel_1oel_10A.mrc": "a map must be cubic, got 116 x 114 x 69 voxels",
     "emdb/EMD-3001.map": "a map must be cubic, got 43 x 25 x 73 voxels",
     "emdb/EMD-3001.map.bz2": "a map must be cubic, got 43 x 25 x 73 voxels",

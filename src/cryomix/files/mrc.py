@@ -163,7 +163,7 @@ def read_volume(path: Path, *, voxel_size: float | None = None) -> Volume:
         raise InputFileError(f"{path}: a map must be cubic, got {x} x {y} x {z} voxels")
     size = voxel_size if voxel_size is not None else _header_voxel_size(header, path)
     if not size > 0:
-        raise InputFileError(f"{path}: the header gives no voxel size, so it must be given")
+        raise InputFileError(f"{path}: the header gives no voxel size: give it with --pixel-size")
     count = edges[0] ** 3
     density = np.frombuffer(content, header.dtype, count, header.data_offset).reshape(edges)
     stored = header.axes[::-1]
