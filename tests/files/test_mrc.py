@@ -109,7 +109,7 @@ def test_the_voxel_size_may_be_given(tmp_path, cube):
     path = tmp_path / "map.mrc"
     path.write_bytes(mrc_bytes(cube, voxel=(0, 0, 0), starts=(2, 0, 0)))
     assert read_voxel_size(path) == 0
-    with pytest.raises(InputFileError, match=r"map\.mrc: the header gives no voxel size, so it"):
+    with pytest.raises(InputFileError, match=r"map\.mrc: the header gives no voxel size: give it"):
         read_volume(path)
     volume = read_volume(path, voxel_size=3.5)
     assert (volume.voxel_size, volume.origin) == (3.5, (7.0, 0.0, 0.0))
