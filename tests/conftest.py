@@ -130,7 +130,7 @@ def shared_folder() -> Path:
     beside = Path(__file__).resolve().parents[2] / "shared"
     folder = Path(os.environ.get("CRYOMIX_SHARED", beside))
     if not folder.is_dir():
-        pytest.skip(f"no shared inputs at {folder}; set CRYOMIX_SHARED")
+        pytest.skip(reason=f"no shared inputs at {folder}; set CRYOMIX_SHARED")
     return folder
 
 

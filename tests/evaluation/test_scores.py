@@ -84,7 +84,7 @@ def test_one_latent_for_all_scores_zero_without_a_warning():
 def test_agreement_with_the_independent_scores(system, tmp_path):
     program = _SHARED / "tools" / "score.py"
     if not program.is_file():
-        pytest.skip(f"{program} is not there")
+        pytest.skip(reason=f"{program} is not there")
     latent, truth = system(0.15)
     np.save(tmp_path / "latents.npy", latent)
     np.savez(tmp_path / "truth.npz", which=np.zeros(len(latent), dtype=int), **truth)
