@@ -37,5 +37,9 @@ class DeviceError(CryomixError, RuntimeError):
     """A device that is not there."""
 
 
+class ProcessError(CryomixError, RuntimeError):
+    """A run of many processes of which one has ended, or sees other files than the rest."""
+
+
 class DataWarning(UserWarning):
     """Input that can be used, but of which some part is set aside."""

@@ -1,7 +1,7 @@
 """The sampling of images in Fourier space: frequencies, rings, transforms, cropping."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -19,16 +19,23 @@ class FourierGrid:
         n, pixels.
     pixel_size
         Å per pixel.
+    device
+        Where its tensors are; grids that differ in nothing else are equal.
     """
 
     box_size: int
     pixel_size: float
+    device: torch.device = field(default=torch.device("cpu"), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.box_size < 2:
             raise ValueError(f"box_size must be at least 2, got {self.box_size}")
         if not (math.isfinite(self.pixel_size) and self.pixel_size > 0):
             raise ValueError(f"pixel_size must be positive, got {self.pixel_size}")
+
+    def to(self, device: torch.device) -> "FourierGrid":
+        """The same sampling, its tensors on `device`: a loop there must not copy them each time."""
+        return self if device == self.device else replace(self, device=device)
 
     @property
     def box_length(self) -> float:
@@ -48,12 +55,16 @@ class FourierGrid:
     @cached_property
     def frequency_x(self) -> Float[Tensor, "columns"]:
         """Spatial frequency of each column, Å⁻¹."""
-        return torch.fft.rfftfreq(self.box_size, self.pixel_size, dtype=torch.float64)
+        return torch.fft.rfftfreq(
+            self.box_size, self.pixel_size, dtype=torch.float64, device=self.device
+        )
 
     @cached_property
     def frequency_y(self) -> Float[Tensor, "rows"]:
         """Spatial frequency of each row, Å⁻¹."""
-        return torch.fft.fftfreq(self.box_size, self.pixel_size, dtype=torch.float64)
+        return torch.fft.fftfreq(
+            self.box_size, self.pixel_size, dtype=torch.float64, device=self.device
+        )
 
     @cached_property
     def radius(self) -> Float[Tensor, "rows columns"]:
@@ -72,7 +83,7 @@ class FourierGrid:
     def multiplicity(self) -> Float[Tensor, "rows columns"]:
         """How many coefficients of the full plane each one stands for (1 or 2)."""
         # Columns 0 and n/2 are their own mirror image; all others stand for two coefficients.
-        multiplicity = torch.full((self.box_size, self.half_size), 2.0)
+        multiplicity = torch.full((self.box_size, self.half_size), 2.0, device=self.device)
         multiplicity[:, 0] = 1
         if self.box_size % 2 == 0:
             multiplicity[:, -1] = 1
@@ -107,8 +118,9 @@ def crop_fourier(
         raise ValueError(f"cannot crop a box of {n} to {box_size}")
     if box_size == n:
         return image_ft
-    rows = torch.cat([torch.arange((box_size + 1) // 2), torch.arange(n - box_size // 2, n)])
-    cropped = image_ft[..., rows.to(image_ft.device), : box_size // 2 + 1]
+    rows = torch.arange(box_size, device=image_ft.device)
+    rows = torch.where(rows < (box_size + 1) // 2, rows, rows + n - box_size)
+    cropped = image_ft[..., rows, : box_size // 2 + 1]
     return cropped * (box_size / n) ** 2
 
 
@@ -117,7 +129,8 @@ def sum_over_rings(
 ) -> Float[Tensor, "*batch rings"]:
     """Sum over each ring of the full plane, from 0 to Nyquist."""
     ring, weight = grid.ring.to(values.device), grid.multiplicity.to(values)
-    inside = ring < grid.n_rings
-    flat = (values * weight)[..., inside]
-    sums = flat.new_zeros((*flat.shape[:-1], grid.n_rings))
-    return sums.index_add(-1, ring[inside], flat)
+    # The corners, beyond Nyquist, go to one ring more: to pick the others would need a mask,
+    # whose size a GPU would have to tell.
+    index = ring.clamp_max(grid.n_rings).flatten()
+    sums = values.new_zeros((*values.shape[:-2], grid.n_rings + 1))
+    return sums.index_add(-1, index, (values * weight).flatten(-2))[..., :-1]

@@ -35,6 +35,12 @@ class Poses:
     def __getitem__(self, index: slice | Tensor) -> "Poses":
         return Poses(self.rotation[index], self.shift[index])
 
+    def to(self, device: torch.device) -> "Poses":
+        """The same placements on `device`."""
+        return Poses(
+            self.rotation.to(device, non_blocking=True), self.shift.to(device, non_blocking=True)
+        )
+
 
 def euler_to_rotation(euler_deg: Float[Tensor, "particles 3"]) -> Float[Tensor, "particles 3 3"]:
     """Rotation of RELION's (rot, tilt, psi): intrinsic ZYZ, degrees, model → view.
