@@ -5,6 +5,7 @@ import sys
 import warnings
 
 import pytest
+import torch
 from cyclopts import App
 
 from cryomix import cli
@@ -142,8 +143,9 @@ def test_without_arguments_help_is_shown(run):
     assert "Usage: cryomix COMMAND" in output
 
 
-def test_a_gpu_is_refused_rather_than_left_idle(run, tmp_path):
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_refused(run, tmp_path):
     code, _, error = run("simulate", "linear", "-o", tmp_path / "new", "--device", "cuda")
     assert code == 2
-    assert "--device cuda: this version computes on the processor only; use cpu" in error
+    assert error == "cryomix: --device cuda: PyTorch finds no GPU here; use auto or cpu\n"
     assert not (tmp_path / "new").exists()

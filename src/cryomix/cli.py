@@ -12,6 +12,7 @@ from cryomix.commands.analyze import analyze
 from cryomix.commands.check import check
 from cryomix.commands.decode import decode
 from cryomix.commands.demo import demo
+from cryomix.commands.device import is_quiet, may_complain
 from cryomix.commands.evaluate import evaluate
 from cryomix.commands.neutral import neutral
 from cryomix.commands.reconstruct import reconstruct
@@ -63,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(text: str, code: int) -> int:
-    print(f"cryomix: {text}", file=sys.stderr)
+    if may_complain():
+        print(f"cryomix: {text}", file=sys.stderr)
     return code
 
 
@@ -80,7 +82,8 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """One line without the place in the source, which says nothing to a user."""
-    print(f"cryomix: warning: {message}", file=file or sys.stderr)
+    if not is_quiet():
+        print(f"cryomix: warning: {message}", file=file or sys.stderr)
 
 
 if __name__ == "__main__":

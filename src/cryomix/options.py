@@ -14,7 +14,7 @@ def knob(default: Any, help_text: str) -> Any:
 class RuntimeOptions:
     """What every command shares."""
 
-    device: Literal["auto", "cpu", "cuda"] = knob("auto", "where to compute; cpu only so far")
+    device: Literal["auto", "cpu", "cuda"] = knob("auto", "where to train; the rest runs on the processor")
     threads: int = knob(0, "processor threads; 0 takes all")
 
     def __post_init__(self) -> None:

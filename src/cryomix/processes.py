@@ -18,6 +18,7 @@ from torch import Tensor
 from cryomix.errors import ProcessError
 
 _PATIENCE = datetime.timedelta(days=1)  # torchrun notices at once that a process has ended
+_MEETING = datetime.timedelta(minutes=10)
 _FIRST = 0
 
 
@@ -33,7 +34,7 @@ def join_processes(device: torch.device) -> None:
     try:
         dist.init_process_group(
             backend,
-            store=dist.PrefixStore("group", _store()),
+            store=_store(),
             rank=int(os.environ["RANK"]),
             world_size=int(os.environ["WORLD_SIZE"]),
             timeout=_PATIENCE,
@@ -43,19 +44,24 @@ def join_processes(device: torch.device) -> None:
     atexit.register(dist.destroy_process_group)
 
 
+def has_joined() -> bool:
+    """Whether this run has other processes, which were met."""
+    return dist.is_available() and dist.is_initialized()
+
+
 def process_count() -> int:
     """How many processes take part in this run."""
-    return dist.get_world_size() if _is_joined() else 1
+    return dist.get_world_size() if has_joined() else 1
 
 
 def is_first_process() -> bool:
     """Whether this is the process that writes files."""
-    return not _is_joined() or dist.get_rank() == _FIRST
+    return not has_joined() or dist.get_rank() == _FIRST
 
 
 def is_first_to_fail() -> bool:
     """Whether no other process has failed before, so that a mistake is told by one of them."""
-    if not _is_joined():
+    if not has_joined():
         return True
     try:
         return _store().add("failed", 1) == 1
@@ -69,7 +75,7 @@ def positions_here(index: Int64[Tensor, "chosen"], count: int) -> Int64[Tensor, 
     Each process owns one block of the particles, whatever the order they come in, so that every
     image is read and prepared by one process only.
     """
-    if not _is_joined():
+    if not has_joined():
         return slice(None)
     owner = index * dist.get_world_size() // count
     return (owner == dist.get_rank()).nonzero()[:, 0]
@@ -77,7 +83,7 @@ def positions_here(index: Int64[Tensor, "chosen"], count: int) -> Int64[Tensor, 
 
 def share_here(index: Int64[Tensor, "chosen"]) -> Int64[Tensor, "_"]:
     """The part of `index` that this process works on; all parts have the same length but one."""
-    if not _is_joined():
+    if not has_joined():
         return index
     return index.tensor_split(dist.get_world_size())[dist.get_rank()]
 
@@ -87,7 +93,7 @@ def sum_over_processes(tensors: Sequence[Tensor]) -> None:
 
     Every process gets the same bits.
     """
-    if not _is_joined() or not tensors:
+    if not has_joined() or not tensors:
         return
     flat = torch.cat([_as_real(tensor).flatten() for tensor in tensors])
     try:
@@ -101,7 +107,7 @@ def sum_over_processes(tensors: Sequence[Tensor]) -> None:
 
 def sum_on_first(tensor: Tensor) -> None:
     """Put the sum over all processes in the place of `tensor` on the first; spoil the others'."""
-    if not _is_joined():
+    if not has_joined():
         return
     try:
         dist.reduce(_as_real(tensor), dst=_FIRST)
@@ -111,7 +117,7 @@ def sum_on_first(tensor: Tensor) -> None:
 
 def take_from_first(tensors: Sequence[Tensor]) -> None:
     """Put the first process's values in the place of each tensor."""
-    if not _is_joined():
+    if not has_joined():
         return
     try:
         for tensor in tensors:
@@ -127,14 +133,12 @@ def agree(value: int) -> int:
     return int(said)
 
 
-def _is_joined() -> bool:
-    return dist.is_available() and dist.is_initialized()
-
-
 @cache
-def _store() -> dist.Store:
-    """The noticeboard at MASTER_ADDR:MASTER_PORT."""
-    store, _, _ = next(dist.rendezvous("env://", timeout=_PATIENCE))
+def _store() -> "dist.Store":
+    """The noticeboard at MASTER_ADDR:MASTER_PORT, which torchrun keeps."""
+    from torch.distributed.rendezvous import rendezvous
+
+    store, _, _ = next(rendezvous("env://", timeout=_MEETING))
     return store
 
 

@@ -9,6 +9,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cryomix.commands.device import is_quiet
+
 _LINE_EVERY = 10.0  # seconds
 
 
@@ -21,13 +23,14 @@ class Count(Protocol):
 
 def say(text: str) -> None:
     """A line on the error stream, so that a command's own output stays apart."""
-    print(text, file=sys.stderr, flush=True)
+    if not is_quiet():
+        print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def counting(label: str) -> Iterator[Count]:
     """A callback that shows how far something has come."""
-    if not sys.stderr.isatty():
+    if is_quiet() or not sys.stderr.isatty():
         yield _Lines(label)
         return
     columns = (
