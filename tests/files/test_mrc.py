@@ -214,7 +214,7 @@ def test_more_files_than_are_kept_open(tmp_path):
     stack = MrcStack(files, np.arange(150), np.zeros(150, np.int64))
     for _ in range(2):
         assert stack.read(torch.arange(149, -1, -1))[:, 0, 0].tolist() == list(range(149, -1, -1))
-    assert len(stack._maps) <= 64
+    assert len(stack._open_files) <= 64
 
 
 def test_stacks_beyond_four_gibibytes(tmp_path):

@@ -2,9 +2,7 @@
 
 import bz2
 import gzip
-import threading
 import zlib
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from torch import Tensor
 from cryomix.errors import BoxMismatchError, InputFileError
 from cryomix.files.atomic import write_atomically
 from cryomix.files.mrc_header import HEADER_BYTES, MrcHeader, make_header, parse_header
+from cryomix.files.open_files import OpenFiles
 from cryomix.imaging.particles import ImageStack
 from cryomix.imaging.volume import Volume
 
@@ -24,7 +23,7 @@ _IMAGES_AT_ONCE = 256
 
 
 class MrcStack:
-    """Images in one or many MRC files, mapped into memory and read when asked for.
+    """Images in one or many MRC files, read when asked for, from any thread.
 
     Parameters
     ----------
@@ -57,9 +56,7 @@ class MrcStack:
         self.headers = tuple(_read_stack_header(path) for path in self.files)
         self._file = file
         self._section = section
-        self._maps: OrderedDict[int, np.memmap[tuple[int, ...], np.dtype[np.generic]]]
-        self._maps = OrderedDict()
-        self._lock = threading.Lock()
+        self._open_files = OpenFiles(self.files, _OPEN_FILES)
         _require_one_box(self.files, self.headers)
         self._require_images(source)
 
@@ -72,7 +69,26 @@ class MrcStack:
         return self.headers[0].columns
 
     def read(self, index: Int[Tensor, "batch"]) -> Float[Tensor, "batch n n"]:
-        """The images at `index`, in that order, float32."""
+        """The images at `index`, in that order, float32.
+
+        Raises
+        ------
+        InputFileError
+            If one of them holds NaN or infinity, or a file has become shorter.
+        """
+        images = self.read_as_stored(index)
+        sums = images.numpy().sum(axis=(1, 2), dtype=np.float64)
+        unusable = np.flatnonzero(~np.isfinite(sums))
+        if len(unusable):
+            image = int(index[int(unusable[0])])
+            raise InputFileError(
+                f"{self.files[self._file[image]]}: image {self._section[image] + 1}: "
+                "pixels must be finite, got NaN or infinity"
+            )
+        return images
+
+    def read_as_stored(self, index: Int[Tensor, "batch"]) -> Float[Tensor, "batch n n"]:
+        """The images at `index`, whatever they hold."""
         wanted = index.cpu().numpy()
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
             raise IndexError(f"{len(self)} images, got indices {wanted.min()} to {wanted.max()}")
@@ -82,17 +98,29 @@ class MrcStack:
         order = np.lexsort((section, file))
         for part in np.split(order, np.flatnonzero(np.diff(file[order])) + 1):
             if len(part):
-                images[part] = self._map(int(file[part[0]]))[section[part]]
+                self._read_sections(int(file[part[0]]), section[part], part, images)
         return torch.from_numpy(images)
 
-    def _map(self, file: int) -> "np.memmap[tuple[int, ...], np.dtype[np.generic]]":
-        with self._lock:
-            if file not in self._maps:
-                self._maps[file] = _map_sections(self.files[file], self.headers[file])
-            self._maps.move_to_end(file)
-            if len(self._maps) > _OPEN_FILES:
-                self._maps.popitem(last=False)
-            return self._maps[file]
+    def _read_sections(
+        self,
+        file: int,
+        section: Int64[np.ndarray, "sections"],
+        place: Int64[np.ndarray, "sections"],
+        images: Float[np.ndarray, "batch n n"],
+    ) -> None:
+        """Put ascending sections of a file to their places in `images`."""
+        header = self.headers[file]
+        stored, at = images, place
+        if header.dtype != images.dtype:
+            stored = np.empty((len(section), *images.shape[1:]), header.dtype)
+            at = np.arange(len(section))
+        breaks = np.flatnonzero(np.diff(section) != 1) + 1
+        for run in np.split(np.arange(len(section)), breaks):
+            offset = header.data_offset + int(section[run[0]]) * header.section_bytes
+            buffers = [memoryview(stored[row]).cast("B") for row in at[run]]
+            self._open_files.read_into(file, offset, buffers)
+        if stored is not images:
+            images[place] = stored
 
     def _require_images(self, source: Path | None) -> None:
         size = np.array([header.sections for header in self.headers], np.int64)[self._file]
@@ -124,8 +152,9 @@ def find_bad_images(
         Told how many images were read, and of how many.
     """
     bad: list[int] = []
+    read = stack.read_as_stored if isinstance(stack, MrcStack) else stack.read
     for index in torch.arange(len(stack)).split(_IMAGES_AT_ONCE):
-        image = stack.read(index).flatten(1)
+        image = read(index).flatten(1)
         low, high = image.aminmax(dim=1)
         usable = torch.isfinite(low) & torch.isfinite(high) & (low < high)
         bad += index[~usable].tolist()
@@ -264,13 +293,3 @@ def _require_one_box(files: Sequence[Path], headers: Sequence[MrcHeader]) -> Non
                 f"{path}: all images must have one box size, got {header.columns} pixels here "
                 f"and {headers[0].columns} in {files[0]}"
             )
-
-
-def _map_sections(
-    path: Path, header: MrcHeader
-) -> "np.memmap[tuple[int, ...], np.dtype[np.generic]]":
-    shape = (header.sections, header.rows, header.columns)
-    try:
-        return np.memmap(path, header.dtype, "r", header.data_offset, shape)
-    except OSError as error:
-        raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error

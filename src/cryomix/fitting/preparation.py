@@ -1,7 +1,10 @@
 """Particles ready for training: transformed, and with the encoder's input beside them."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from jaxtyping import Float, Int64
@@ -9,8 +12,19 @@ from torch import Tensor
 
 from cryomix.fitting.gradients import neutral_gradient
 from cryomix.fitting.networks import Decoder
+from cryomix.fitting.particle_cache import (
+    CompactBatch,
+    ParticleCache,
+    compress,
+    compress_image,
+    empty_batch,
+    expand_gradient,
+    expand_image,
+)
 from cryomix.fitting.score import Metric
-from cryomix.imaging.particles import ParticleBatch, Particles, read_batch
+from cryomix.imaging.particles import ParticleBatch, Particles, make_batch, with_transfer
+
+_READ_AHEAD = 2  # batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +45,22 @@ class PreparedBatch:
 
 
 class PreparedParticles:
-    """Prepared batches of a particle set, kept in memory if all of them fit in `memory_bytes`.
+    """Prepared batches of a particle set; what was made once is kept, up to `memory_bytes`.
 
-    A batch is the same whether it was kept or is made anew.
+    Images hold only what the metric compares, and images and gradients are rounded to half
+    precision whether they are kept or not: on one processor, a batch is bit for bit the same
+    however much is kept, and in whichever batches its particles were asked for before.
+
+    Parameters
+    ----------
+    particles
+        Images may lie on disk.
+    decoder, metric
+        The neutral model and the score. Batches come on the device of the metric.
+    memory_bytes
+        Of that device.
+    report
+        Told how many particles are kept, and of how many.
     """
 
     def __init__(
@@ -48,45 +75,81 @@ class PreparedParticles:
         self.particles = particles
         self.decoder = decoder
         self.metric = metric
-        self._kept: PreparedBatch | None = None
-        grid = metric.grid
-        each = 12 * grid.box_size * grid.half_size + 20 * len(decoder.neutral)
-        if each * len(particles) <= memory_bytes:
-            self._kept = self._prepare_all(report)
+        self._device = metric.weight.device
+        self._report = report
+        ring = metric.grid.ring.flatten()
+        inside = (ring >= metric.first_ring) & (ring <= metric.last_ring)
+        self._band = inside.nonzero()[:, 0].to(self._device)
+        sizes = (len(self._band), len(decoder.neutral))
+        self._nothing = empty_batch(*sizes, self._device)
+        self._cache = ParticleCache(len(particles), *sizes, memory_bytes, self._device)
 
     def __len__(self) -> int:
         return len(self.particles)
 
     def batch(self, index: Int64[Tensor, "batch"]) -> PreparedBatch:
         """The particles at `index`."""
-        return self._make(index) if self._kept is None else self._kept[index]
+        return self._prepare(self._read(index))
 
-    def _make(self, index: Int64[Tensor, "batch"]) -> PreparedBatch:
-        batch = read_batch(self.particles, index, self.metric.grid)
-        return PreparedBatch(batch, *neutral_gradient(self.decoder, batch, self.metric))
+    def batches(self, order: Iterable[Int64[Tensor, "_"]]) -> Iterator[PreparedBatch]:
+        """The particles at each index of `order`.
 
-    def _prepare_all(self, report: Callable[[int, int], None]) -> PreparedBatch:
-        first = self._make(torch.arange(1))
-        kept = _room_for(first, len(self))
-        for index in torch.arange(len(self)).split(128):
-            part = self._make(index)
-            for whole, values in zip(_tensors(kept), _tensors(part), strict=True):
-                whole[index] = values
-            report(int(index[-1]) + 1, len(self))
-        return kept
+        While one batch is used, a second thread reads the images of the next two. What it fails
+        with is raised here. It ends with the iterator.
+        """
+        waiting = iter(order)
+        ahead: deque[Future[_Reading]] = deque()
+        reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="particle reader")
+        try:
+            while True:
+                for index in islice(waiting, _READ_AHEAD + 1 - len(ahead)):
+                    ahead.append(reader.submit(self._read, index))
+                if not ahead:
+                    return
+                yield self._prepare(ahead.popleft().result())
+        finally:
+            reader.shutdown(wait=True, cancel_futures=True)
+
+    def _read(self, index: Int64[Tensor, "batch"]) -> "_Reading":
+        # What is missing now may be kept when its turn comes, but never the other way round.
+        missing = self._cache.missing(index)
+        image = None
+        if len(missing):
+            image = self.particles.images.read(missing)
+            image = image.pin_memory() if self._device.type == "cuda" else image
+        return _Reading(index, missing, image)
+
+    @torch.no_grad()
+    def _prepare(self, reading: "_Reading") -> PreparedBatch:
+        made = self._nothing
+        if reading.image is not None:
+            made = self._make(reading.missing, reading.image.to(self._device, non_blocking=True))
+            if len(self._cache) < self._cache.capacity:
+                self._cache.keep(reading.missing, made)
+                self._report(len(self._cache), self._cache.capacity)
+        compact = self._cache.gather(reading.index, reading.missing, made)
+        image_ft = expand_image(compact.image, self._band, self.metric.grid)
+        batch = with_transfer(self.particles, reading.index, image_ft, self.metric.grid)
+        return PreparedBatch(batch, expand_gradient(compact), compact.neutral_score)
+
+    def _make(self, index: Int64[Tensor, "made"], image: Float[Tensor, "made n n"]) -> CompactBatch:
+        grid = self.metric.grid
+        # A matrix product with a single row rounds in another way than with many.
+        repeated = [2] if len(index) == 1 else [1]
+        batch = make_batch(
+            self.particles, index.repeat(repeated), image.repeat(*repeated, 1, 1), grid
+        )
+        kept = compress_image(batch.image_ft, self._band)
+        rounded = ParticleBatch(
+            expand_image(kept, self._band, grid), batch.transfer, batch.poses, batch.index
+        )
+        gradient, score = neutral_gradient(self.decoder, rounded, self.metric)
+        count = len(index)
+        return compress(kept[:count], gradient[:count], score[:count])
 
 
-def _tensors(batch: PreparedBatch) -> list[Tensor]:
-    inner = batch.particles
-    return [
-        inner.image_ft, inner.transfer, inner.poses.rotation, inner.poses.shift, inner.index,
-        batch.gradient, batch.neutral_score,
-    ]  # fmt: skip
-
-
-def _room_for(one: PreparedBatch, count: int) -> PreparedBatch:
-    image_ft, transfer, rotation, shift, index, gradient, score = (
-        values.new_empty((count, *values.shape[1:])) for values in _tensors(one)
-    )
-    poses = type(one.particles.poses)(rotation, shift)
-    return PreparedBatch(ParticleBatch(image_ft, transfer, poses, index), gradient, score)
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    index: Int64[Tensor, "batch"]
+    missing: Int64[Tensor, "missing"]
+    image: Float[Tensor, "missing n n"] | None

@@ -1,15 +1,18 @@
 """Particle images with their poses and their contrast transfer, read batch by batch."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, fields
+from typing import Protocol, TypeVar, runtime_checkable
 
+import torch
 from jaxtyping import Complex, Float, Int, Int8, Int64
 from torch import Tensor
 
 from cryomix.geometry.fourier import FourierGrid, crop_fourier, to_fourier
 from cryomix.geometry.poses import Poses
 from cryomix.imaging.ctf import Ctf, evaluate_ctf
+
+_Placed = TypeVar("_Placed", Poses, Ctf)
 
 
 @runtime_checkable
@@ -116,14 +119,35 @@ def read_batch(
     particles: Particles, index: Int64[Tensor, "batch"], grid: FourierGrid
 ) -> ParticleBatch:
     """The particles at `index` on `grid`, whose box must be as long as that of the images."""
-    image = particles.images.read(index)
+    return make_batch(particles, index, particles.images.read(index), grid)
+
+
+def make_batch(
+    particles: Particles,
+    index: Int64[Tensor, "batch"],
+    image: Float[Tensor, "batch n n"],
+    grid: FourierGrid,
+) -> ParticleBatch:
+    """The particles at `index`, whose images were read already, on the device of `image`."""
     image = image - image.mean(dim=(-2, -1), keepdim=True)
     image = image / image.std(dim=(-2, -1), keepdim=True).clamp_min(1e-20)
     image_ft = crop_fourier(to_fourier(image), grid.box_size)
-    transfer = evaluate_ctf(particles.ctf[index], grid)
+    return with_transfer(particles, index, image_ft, grid)
+
+
+def with_transfer(
+    particles: Particles,
+    index: Int64[Tensor, "batch"],
+    image_ft: Complex[Tensor, "batch rows columns"],
+    grid: FourierGrid,
+) -> ParticleBatch:
+    """A batch of images that were transformed already, on their device."""
+    device = image_ft.device
+    poses = particles.poses[index]
+    transfer = evaluate_ctf(_moved(particles.ctf[index], device), grid)
     if particles.has_flipped_phases:
         transfer = transfer.abs()
-    return ParticleBatch(image_ft, transfer, particles.poses[index], index)
+    return ParticleBatch(image_ft, transfer, _moved(poses, device), index.to(device))
 
 
 def iterate_batches(
@@ -132,3 +156,8 @@ def iterate_batches(
     """The particles at `index`, in that order, `batch_size` at a time."""
     for part in index.split(batch_size):
         yield read_batch(particles, part, grid)
+
+
+def _moved(item: _Placed, device: torch.device) -> _Placed:
+    tensors = (getattr(item, field.name) for field in fields(item))
+    return type(item)(*(tensor.to(device) for tensor in tensors))
