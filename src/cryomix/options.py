@@ -14,7 +14,9 @@ def knob(default: Any, help_text: str) -> Any:
 class RuntimeOptions:
     """What every command shares."""
 
-    device: Literal["auto", "cpu", "cuda"] = knob("auto", "where to train; the rest runs on the processor")
+    device: Literal["auto", "cpu", "cuda"] = knob(
+        "auto", "where to train; the rest runs on the processor"
+    )
     threads: int = knob(0, "processor threads; 0 takes all")
 
     def __post_init__(self) -> None:
@@ -127,6 +129,9 @@ class TrainingOptions:
     weight_decay: float = knob(0.0, "L2 penalty on the weights")
     hidden: int = knob(512, "width of the three hidden layers")
     posterior_steps: int = knob(2, "Gauss-Newton steps on each latent after training")
+    precision: Literal["float32", "tf32", "bfloat16"] = knob(
+        "tf32", "of the networks' products on a GPU; a processor always takes float32"
+    )
     memory_gb: float = knob(4.0, "keep prepared particles in memory up to this size, GB")
     seed: int = knob(0, "seed of the random numbers")
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cryomix.fitting.heterogeneity import build_model, split_particles, train, training_loss
+from cryomix.fitting.heterogeneity import build_model, split_particles, train
 from cryomix.fitting.preparation import PreparedParticles
 from cryomix.fitting.trained_model import restore_model
+from cryomix.fitting.training_step import training_loss
 
 RESOLUTION, BASE_WIDTH = 10.0, 3.0
 
@@ -72,13 +73,14 @@ def test_held_out_particles_never_train(arm, options):
 
 def test_the_order_of_particles_is_shuffled(arm, options, untrained, prepared, monkeypatch):
     seen = []
-    original = PreparedParticles.batch
+    original = PreparedParticles.batches
 
-    def watch(self, index):
-        seen.append(index.tolist())
-        return original(self, index)
+    def watch(self, order):
+        order = list(order)
+        seen.extend(index.tolist() for index in order)
+        return original(self, order)
 
-    monkeypatch.setattr(PreparedParticles, "batch", watch)
+    monkeypatch.setattr(PreparedParticles, "batches", watch)
     run(arm, replace(options, epochs=2))
     batches = [index for index in seen if len(index) == options.batch_size]
     assert any(index != sorted(index) for index in batches)

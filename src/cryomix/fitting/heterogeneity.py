@@ -1,21 +1,29 @@
-"""Training: encoder and decoder together on the particles."""
+"""Training: encoder and decoder together on the particles, in one process or many."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from cryomix.fitting.preparation import PreparedBatch, PreparedParticles
-from cryomix.fitting.score import score_projections
+from cryomix.errors import ProcessError
+from cryomix.fitting.preparation import PreparedParticles
 from cryomix.fitting.trained_model import ModelSettings, TrainedModel
+from cryomix.fitting.training_step import held_out_gain, make_optimizer, training_step
 from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.noise import estimate_spectrum
 from cryomix.imaging.particles import Particles, iterate_batches, working_grid
-from cryomix.imaging.projection import project_gaussians
 from cryomix.options import TrainingOptions
+from cryomix.processes import (
+    agree,
+    is_first_process,
+    positions_here,
+    share_here,
+    sum_over_processes,
+    take_from_first,
+)
 
 _SPECTRUM_SAMPLE = 2000
 _START_SAMPLE = 4000
@@ -23,7 +31,6 @@ _START_SPREAD = 0.3
 _SETTLED = 0.01  # an epoch that adds less than this share of the gain so far is settled
 _DECAYS = 3
 _LEAST_STEPS = 40  # an epoch of fewer steps could not tell settled from slow
-_SCORE_UNIT = {"snr": 0.1, "flat": 100.0}  # brings both losses to the order of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,7 @@ def build_model(
     )  # fmt: skip
     sample = _permutation(len(particles), options.seed)[:_SPECTRUM_SAMPLE]
     with torch.no_grad():
-        batches = iterate_batches(particles, grid, sample, options.batch_size)
+        batches = iterate_batches(particles, grid, share_here(sample), options.batch_size)
         spectrum = estimate_spectrum(neutral, batches, grid)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
@@ -105,15 +112,25 @@ def train(
     held-out score, the learning rate is lowered to a third; after the fourth time, training
     ends and the model of the best epoch is taken. `save` receives the state after each epoch;
     given back as `state`, training goes on as if it had not stopped.
+
+    In a run of many processes each takes its share of every batch, and all take the same step
+    as one process would, up to rounding.
+
+    Raises
+    ------
+    ProcessError
+        If the processes were not given the same `state`.
     """
     training, held_out = split_particles(len(prepared), options)
-    optimizer = _optimizer(model, options)
+    optimizer = make_optimizer(model, options)
     generator = torch.Generator().manual_seed(options.seed)
     if state is None:
-        _start(model, prepared, training, options)
+        if is_first_process():
+            _start(model, prepared, training, options)
         state = TrainingState({}, (), 0, float("-inf"))
     else:
         _restore(state, model, optimizer, generator)
+    _share_beginning(model, state)
     while not state.is_finished and len(state.history) < options.epochs:
         rate = options.learning_rate / 3**state.decays
         for group in optimizer.param_groups:
@@ -137,27 +154,6 @@ def split_particles(
     return order[held_out:].sort().values, order[:held_out].sort().values
 
 
-def training_loss(
-    model: TrainedModel,
-    batch: PreparedBatch,
-    noise: Float[Tensor, "batch latent"],
-    options: TrainingOptions,
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """The loss of one batch, and its mean score above the neutral model's."""
-    latent = model.encoder(batch.gradient)
-    shown = model.decoder(latent + options.latent_noise * noise)
-    projection = project_gaussians(shown, batch.particles.poses, model.metric.grid)
-    score = score_projections(projection, batch.particles, model.metric)
-    gain = (score - batch.neutral_score).mean()
-    penalty = 0.5 * options.latent_prior * latent.square().sum(-1).mean()
-    if options.spread_penalty:
-        # The paper's: Gaussians should not differ in strength and size more than they must.
-        spread = shown.amplitude.std(-1) + shown.width.std(-1) / model.settings.base_width
-        penalty = penalty + options.spread_penalty * spread.mean()
-    unit = _SCORE_UNIT[model.metric.kind]
-    return -unit * gain + _SCORE_UNIT["snr"] * penalty, gain.detach()
-
-
 def _start(
     model: TrainedModel,
     prepared: PreparedParticles,
@@ -166,8 +162,21 @@ def _start(
 ) -> None:
     most = max(500, int(options.memory_gb * 1e9 / (80 * len(model.decoder.neutral))))
     sample = training[_permutation(len(training), options.seed)[: min(_START_SAMPLE, most)]]
-    gradient = torch.cat([prepared.batch(part).gradient for part in sample.split(256)])
+    gradient = torch.cat([batch.gradient for batch in prepared.batches(sample.split(256))])
     model.encoder.start_from(gradient, model.decoder.varying, _START_SPREAD)
+
+
+def _share_beginning(model: TrainedModel, state: TrainingState) -> None:
+    """Begin with the first process's networks, whatever this one has."""
+    done = agree(len(state.history))
+    if done != len(state.history):
+        raise ProcessError(
+            f"the first process goes on after {done} epochs, another after {len(state.history)}: "
+            "all must see the same job folder"
+        )
+    networks = (model.encoder, model.decoder)
+    weights = [weight.data for network in networks for weight in network.parameters()]
+    take_from_first([*weights, model.encoder.mean, model.encoder.scale])
 
 
 def _shuffled(
@@ -188,17 +197,19 @@ def _epoch(
     generator: torch.Generator,
     report: Callable[[int, int], None],
 ) -> float:
-    total = torch.zeros((), dtype=torch.float64)
+    total = _no_score(model)
+    parts = order.split(options.batch_size)
+    here = [positions_here(index, len(prepared)) for index in parts]
+    batches = prepared.batches(index[at] for index, at in zip(parts, here, strict=True))
     done = 0
-    for index in order.split(options.batch_size):
-        noise = torch.randn(len(index), options.latent_size, generator=generator)
-        loss, gain = training_loss(model, prepared.batch(index), noise, options)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        total += gain * len(index)
+    for index, at, batch in zip(parts, here, batches, strict=True):
+        # Drawn for the whole batch by every process, so that all stay at the same random number.
+        noise = torch.randn(len(index), options.latent_size, generator=generator)[at]
+        noise = noise.to(model.device, non_blocking=True)
+        total += training_step(model, batch, noise, optimizer, options, whole=len(index))
         done += len(index)
         report(done, len(order))
+    sum_over_processes([total])
     return float(total) / len(order)
 
 
@@ -209,19 +220,17 @@ def _held_out_score(
     held_out: Int64[Tensor, "held_out"],
     batch_size: int,
 ) -> float:
-    total = 0.0
-    for index in held_out.split(batch_size):
-        batch = prepared.batch(index)
-        shown = model.decoder(model.encoder(batch.gradient))
-        projection = project_gaussians(shown, batch.particles.poses, model.metric.grid)
-        score = score_projections(projection, batch.particles, model.metric)
-        total += float((score - batch.neutral_score).sum())
-    return total / len(held_out)
+    total = _no_score(model)
+    here = held_out[positions_here(held_out, len(prepared))]
+    for batch in prepared.batches(here.split(batch_size)):
+        if len(batch):
+            total += held_out_gain(model, batch)
+    sum_over_processes([total])
+    return float(total) / len(held_out)
 
 
-def _optimizer(model: TrainedModel, options: TrainingOptions) -> torch.optim.Adam:
-    parameters = [*model.encoder.parameters(), *model.decoder.parameters()]
-    return torch.optim.Adam(parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
+def _no_score(model: TrainedModel) -> Float64[Tensor, ""]:
+    return torch.zeros((), dtype=torch.float64, device=model.device)
 
 
 def _next_state(
@@ -238,7 +247,7 @@ def _next_state(
     else:
         tensors |= {k: v for k, v in state.tensors.items() if k.startswith("best.")}
     for number, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{k}": v.detach().clone() for k, v in values.items()}
+        tensors |= {f"optimizer.{number}.{k}": _kept(v) for k, v in values.items()}
     tensors["generator"] = generator.get_state()
     has_settled = epoch.held_out_score - state.best < _SETTLED * abs(epoch.held_out_score)
     return TrainingState(
@@ -271,6 +280,10 @@ def _part(state: TrainingState, prefix: str) -> dict[str, Tensor]:
         for name, value in state.tensors.items()
         if name.startswith(prefix)
     }
+
+
+def _kept(values: Tensor) -> Tensor:
+    return values.detach().to("cpu", copy=True)
 
 
 def _permutation(count: int, seed: int) -> Int64[Tensor, "count"]:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from cryomix.fitting.linear_layer import LinearLayer
 from cryomix.fitting.units import to_network_units
 from cryomix.imaging.gaussians import GaussianModel
 
@@ -28,9 +29,9 @@ class Encoder(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(gaussians * 5))
         self.register_buffer("scale", torch.ones(gaussians * 5))
-        self.linear = nn.Linear(gaussians * 5, latent_size, bias=False)
+        self.linear = LinearLayer(gaussians * 5, latent_size, bias=False)
         self.hidden = _hidden_layers(gaussians * 5, hidden)
-        self.last = nn.Linear(hidden, latent_size)
+        self.last = LinearLayer(hidden, latent_size)
         nn.init.zeros_(self.linear.weight)
         nn.init.normal_(self.last.weight, std=0.01)
         nn.init.zeros_(self.last.bias)
@@ -102,7 +103,7 @@ class Decoder(nn.Module):
         self.register_buffer("varying", varying.clone())
         self.register_buffer("unit", torch.tensor([box_length] * 3 + [1.0, base_width]))
         self.hidden = _hidden_layers(latent_size, hidden)
-        self.last = nn.Linear(hidden, logit.numel(), bias=False)
+        self.last = LinearLayer(hidden, logit.numel(), bias=False)
         nn.init.normal_(self.last.weight, std=0.01)
 
     @property
@@ -145,9 +146,9 @@ def varying_parameters(
 
 def _hidden_layers(inputs: int, hidden: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(inputs, hidden), nn.ReLU(),
-        nn.Linear(hidden, hidden), nn.ReLU(),
-        nn.Linear(hidden, hidden), nn.ReLU(),
+        LinearLayer(inputs, hidden), nn.ReLU(),
+        LinearLayer(hidden, hidden), nn.ReLU(),
+        LinearLayer(hidden, hidden), nn.ReLU(),
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Encoder, decoder and all that is needed to apply them to particles."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryomix.fitting.gradients import neutral_gradient
+from cryomix.fitting.linear_layer import Precision, set_precision
 from cryomix.fitting.networks import Decoder, Encoder, varying_parameters
 from cryomix.fitting.score import Metric, make_metric
 from cryomix.geometry.fourier import FourierGrid
@@ -51,6 +52,27 @@ class TrainedModel:
             settings.latent_size, settings.hidden,
         )  # fmt: skip
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.metric.weight.device
+
+    def to(self, device: torch.device, precision: Precision = "float32") -> "TrainedModel":
+        """Move to `device`; on a GPU the networks multiply in `precision`."""
+        self.metric, self.likelihood = (
+            replace(
+                metric,
+                grid=metric.grid.to(device),
+                gain=metric.gain.to(device),
+                weight=metric.weight.to(device),
+            )
+            for metric in (self.metric, self.likelihood)
+        )
+        for network in (self.encoder, self.decoder):
+            network.to(device)
+            set_precision(network, precision if device.type == "cuda" else "float32")
+        return self
+
     @torch.no_grad()
     def encode(self, batch: ParticleBatch) -> Float[Tensor, "batch latent"]:
         """First estimate of the latents."""
@@ -63,11 +85,11 @@ class TrainedModel:
         return self.decoder(latent)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights, statistics, neutral model and spectrum by name."""
+        """Weights, statistics, neutral model and spectrum by name, copied to the CPU."""
         named = {f"encoder.{name}": value for name, value in self.encoder.state_dict().items()}
         named |= {f"decoder.{name}": value for name, value in self.decoder.state_dict().items()}
         named |= {f"spectrum.{name}": getattr(self.spectrum, name) for name in _SPECTRUM}
-        return {name: value.detach().clone() for name, value in named.items()}
+        return {name: value.detach().to("cpu", copy=True) for name, value in named.items()}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Take over the weights and statistics that `tensors` gave."""
