@@ -10,39 +10,48 @@ from torch import Tensor
 from cryomix.fitting.posterior import LatentPosterior, fit_prior, refine_latents
 from cryomix.fitting.preparation import PreparedParticles
 from cryomix.fitting.trained_model import TrainedModel
+from cryomix.processes import positions_here, sum_over_processes, take_from_first
 
-_BATCH = 64
+_BATCH = {"cpu": 64, "cuda": 512}
 _CANDIDATES = 24
 _SAMPLE = 10_000
+
+Report = Callable[[int, int], None]
 
 
 @torch.no_grad()
 def infer_latents(
-    model: TrainedModel,
-    prepared: PreparedParticles,
-    steps: int,
-    report: Callable[[int, int], None],
+    model: TrainedModel, prepared: PreparedParticles, steps: int, report: Report
 ) -> LatentPosterior:
     """The encoder's estimates, refined particle by particle in `steps` Gauss–Newton steps.
 
     The prior of the refinement is the spread of the estimates themselves; the means of clusters
-    of them are where a particle is searched for a second time.
+    of them are where a particle is searched for a second time. In a run of many processes each
+    takes its share of the particles, and all get the latents of every particle, on the CPU.
     """
-    parts = torch.arange(len(prepared)).split(_BATCH)
-    estimate = torch.cat([model.encoder(prepared.batch(index).gradient) for index in parts])
-    prior = fit_prior(estimate)
+    everyone = torch.arange(len(prepared))
+    here = everyone[positions_here(everyone, len(prepared))]
+    parts = [part for part in here.split(_BATCH.get(model.device.type, 64)) if len(part)]
+    estimate = torch.zeros(len(prepared), model.settings.latent_size)
+    for index, batch in zip(parts, prepared.batches(parts), strict=True):
+        estimate[index] = model.encoder(batch.gradient).cpu()
+    sum_over_processes([estimate])  # each process gives its rows; the others are zero
+
+    prior = fit_prior(estimate).to(model.device)
     candidates = _representatives(estimate)
-    found = []
-    for index in parts:
-        batch = prepared.batch(index).particles
-        first = estimate[index]
-        found.append(refine_latents(model, batch, first, prior, steps, candidates=candidates))
-        report(int(index[-1]) + 1, len(prepared))
-    return LatentPosterior(
-        latent=torch.cat([part.latent for part in found]),
-        std=torch.cat([part.std for part in found]),
-        score=torch.cat([part.score for part in found]),
+    take_from_first([candidates])
+    candidates = candidates.to(model.device)
+    latent, std, score = (
+        torch.zeros_like(values) for values in (estimate, estimate, estimate[:, 0])
     )
+    for index, batch in zip(parts, prepared.batches(parts), strict=True):
+        start = estimate[index].to(model.device)
+        found = refine_latents(model, batch.particles, start, prior, steps, candidates=candidates)
+        latent[index], std[index] = found.latent.cpu(), found.std.cpu()
+        score[index] = found.score.cpu()
+        report(int(index[-1] - here[0]) + 1, len(here))
+    sum_over_processes([latent, std, score])
+    return LatentPosterior(latent, std, score)
 
 
 def _representatives(

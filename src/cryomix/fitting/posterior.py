@@ -3,16 +3,17 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from cryomix.fitting.score import Metric, score_projections
+from cryomix.fitting.score import score_projections
 from cryomix.fitting.trained_model import TrainedModel
 from cryomix.imaging.particles import ParticleBatch
 from cryomix.imaging.projection import project_gaussians
 
 _NEIGHBORS = 3  # candidates that a hilltop overlooks
 _WITHIN_REACH = 20.0  # nats that a search can gain from a candidate
+_SHORTENED = 0.3  # what is left of a step that went too far
 _STEP = 0.02  # of the latents' spread: finite differences along each latent axis
 
 
@@ -23,6 +24,10 @@ class Prior:
     mean: Float[Tensor, "latent"]
     precision: Float[Tensor, "latent latent"]
     spread: Float[Tensor, "latent"]
+
+    def to(self, device: torch.device) -> "Prior":
+        """The same prior on `device`."""
+        return Prior(self.mean.to(device), self.precision.to(device), self.spread.to(device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ def fit_prior(latent: Float[Tensor, "particles latent"]) -> Prior:
     centered = latent - latent.mean(0)
     covariance = centered.T @ centered / max(len(latent) - 1, 1)
     floor = 1e-6 * covariance.diagonal().mean().clamp_min(1e-12)
-    widened = 2 * covariance + floor * torch.eye(latent.shape[1])
+    widened = 2 * covariance + floor * torch.eye(latent.shape[1]).to(latent)
     return Prior(latent.mean(0), torch.linalg.inv(widened), latent.std(0).clamp_min(1e-6))
 
 
@@ -63,75 +68,116 @@ def refine_latents(
     one: the best of the `candidates` on another hill of the posterior starts a second search,
     and the more probable of the two ends is taken.
     """
-    found = _climb(model, batch, latent, prior, steps)
+    task = _Task(model, batch, prior)
+    found = _climb(task, latent, steps)
     if candidates is not None and steps > 0:
-        value, start = _best_elsewhere(model, batch, candidates, prior, found)
+        value, start = _best_elsewhere(task, candidates, found)
         other = (value > found.log_posterior - _WITHIN_REACH).nonzero()[:, 0]
         if len(other):
-            second = _climb(model, batch[other], start[other], prior, steps)
-            better = second.log_posterior > found.log_posterior[other]
-            found.latent[other[better]] = second.latent[better]
-    information, _ = _curvature(model, batch, found.latent, prior)
+            second = _climb(task[other], start[other], steps)
+            found = _better_of(found, second, other)
+    information, _ = _curvature(task, found)
     std = torch.linalg.inv(information).diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
-    projection = project_gaussians(model.decode(found.latent), batch.poses, model.metric.grid)
-    return LatentPosterior(found.latent, std, score_projections(projection, batch, model.metric))
+    return LatentPosterior(found.latent, std, _score(task, found))
+
+
+class _Task:
+    """What stays the same while latents are searched for: images and prior."""
+
+    def __init__(self, model: TrainedModel, batch: ParticleBatch, prior: Prior) -> None:
+        self.model = model
+        self.batch = batch
+        self.prior = prior
+        metric = model.likelihood
+        self.seen = batch.transfer * (metric.gain * metric.weight.sqrt())
+        self.image = torch.view_as_real(batch.image_ft * metric.weight.sqrt()).flatten(1)
+
+    def __getitem__(self, chosen: Int64[Tensor, "chosen"]) -> "_Task":
+        return _Task(self.model, self.batch[chosen], self.prior)
+
+    def expect(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch numbers"]:
+        """Whitened, CTF-weighted projections, as real vectors."""
+        shown = self.model.decode(latent)
+        projection = project_gaussians(shown, self.batch.poses, self.model.likelihood.grid)
+        return torch.view_as_real(projection * self.seen).flatten(1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Summit:
+class _Place:
+    """Latents that were tried, what images they let expect, and how probable they are.
+
+    Attributes
+    ----------
+    likelihood
+        Log-likelihood gained over an empty image, in nats.
+    """
+
     latent: Float[Tensor, "batch latent"]
+    expected: Float[Tensor, "batch numbers"]
+    likelihood: Float[Tensor, "batch"]
     log_posterior: Float[Tensor, "batch"]
-    information_diagonal: Float[Tensor, "batch latent"]
 
 
-def _climb(
-    model: TrainedModel, batch: ParticleBatch, latent: Tensor, prior: Prior, steps: int
-) -> _Summit:
-    current = _log_posterior(model, batch, latent, prior)
-    diagonal = prior.precision.diagonal().expand_as(latent)
+def _climb(task: _Task, latent: Tensor, steps: int) -> _Place:
+    place = _look(task, latent)
     for _ in range(steps):
-        information, slope = _curvature(model, batch, latent, prior)
-        diagonal = information.diagonal(dim1=-2, dim2=-1)
+        information, slope = _curvature(task, place)
         step = torch.linalg.solve(information, slope[..., None])[..., 0]
-        for length in (1.0, 0.3):
-            trial = latent + length * step
-            value = _log_posterior(model, batch, trial, prior)
-            better = value > current
-            latent = torch.where(better[:, None], trial, latent)
-            current = torch.where(better, value, current)
-            step = torch.where(better[:, None], 0.0, step)
-    return _Summit(latent.clone(), current, diagonal)
+        start, everyone = place, torch.arange(len(latent), device=latent.device)
+        place = _better_of(start, _look(task, start.latent + step), everyone)
+        # Where the posterior did not rise, once more, less far.
+        fell = (place.log_posterior <= start.log_posterior).nonzero()[:, 0]
+        if len(fell):
+            nearer = _look(task[fell], start.latent[fell] + _SHORTENED * step[fell])
+            place = _better_of(place, nearer, fell)
+    return place
+
+
+def _look(task: _Task, latent: Tensor) -> _Place:
+    expected = task.expect(latent)
+    cross = torch.linalg.vecdot(task.image, expected)
+    power = torch.linalg.vecdot(expected, expected).clamp_min(1e-12)
+    likelihood = 0.5 * cross * cross.abs() / power
+    return _Place(latent, expected, likelihood, likelihood - 0.5 * _distance(latent, task.prior))
+
+
+def _better_of(place: _Place, other: _Place, index: Int64[Tensor, "others"]) -> _Place:
+    """`place` with, for each particle at `index`, the `other` where that is more probable."""
+    better = other.log_posterior > place.log_posterior[index]
+
+    def choose(old: Tensor, new: Tensor) -> Tensor:
+        mask = better.reshape(-1, *[1] * (old.ndim - 1))
+        return old.index_copy(0, index, torch.where(mask, new, old[index]))
+
+    return _Place(
+        choose(place.latent, other.latent),
+        choose(place.expected, other.expected),
+        choose(place.likelihood, other.likelihood),
+        choose(place.log_posterior, other.log_posterior),
+    )
 
 
 def _best_elsewhere(
-    model: TrainedModel, batch: ParticleBatch, candidates: Tensor, prior: Prior, found: _Summit
+    task: _Task, candidates: Float[Tensor, "candidates latent"], found: _Place
 ) -> tuple[Float[Tensor, "batch"], Float[Tensor, "batch latent"]]:
     """The best candidate on another hill than what was found, and its log posterior.
 
     A hilltop is a candidate that is more probable than its nearest candidates; the hilltop
     nearest to what was found belongs to the same hill. Without another one: −∞.
     """
-    shown = model.decode(candidates)
+    metric, shown = task.model.likelihood, task.model.decode(candidates)
     columns = []
-    for number, latent in enumerate(candidates):
-        projection = project_gaussians(shown[number], batch.poses, model.likelihood.grid)
-        score = score_projections(projection, batch, model.likelihood)
-        columns.append(score - 0.5 * _distance(latent[None], prior))
-    value = torch.stack(columns, dim=1)
+    for number in range(len(candidates)):
+        projection = project_gaussians(shown[number], task.batch.poses, metric.grid)
+        columns.append(score_projections(projection, task.batch, metric))
+    value = torch.stack(columns, dim=1) - 0.5 * _distance(candidates, task.prior)
     distance = torch.cdist(candidates, candidates).fill_diagonal_(torch.inf)
     nearest = distance.topk(min(_NEIGHBORS, len(candidates) - 1), largest=False).indices
     is_top = (value[..., None] > value[:, nearest]).all(-1)
     away = torch.where(is_top, torch.cdist(found.latent, candidates), torch.inf)
-    is_top[torch.arange(len(batch)), away.argmin(1)] = False
+    is_top = is_top.scatter(1, away.argmin(1, keepdim=True), False)
     best = torch.where(is_top, value, -torch.inf).max(dim=1)
     return best.values, candidates[best.indices]
-
-
-def _log_posterior(
-    model: TrainedModel, batch: ParticleBatch, latent: Tensor, prior: Prior
-) -> Float[Tensor, "batch"]:
-    projection = project_gaussians(model.decode(latent), batch.poses, model.likelihood.grid)
-    return score_projections(projection, batch, model.likelihood) - 0.5 * _distance(latent, prior)
 
 
 def _distance(latent: Float[Tensor, "any latent"], prior: Prior) -> Float[Tensor, "any"]:
@@ -141,44 +187,35 @@ def _distance(latent: Float[Tensor, "any latent"], prior: Prior) -> Float[Tensor
 
 
 def _curvature(
-    model: TrainedModel, batch: ParticleBatch, latent: Tensor, prior: Prior
+    task: _Task, place: _Place
 ) -> tuple[Float[Tensor, "batch latent latent"], Float[Tensor, "batch latent"]]:
     """Information matrix and slope of the log posterior; the scale is integrated out."""
-    metric = model.likelihood
-    expected, jacobian = _expected_images(model, batch, latent, prior, metric)
-    image = _whiten(batch.image_ft * (metric.gain > 0), metric)
+    expected, jacobian = place.expected, _jacobian(task, place)
     power = expected.square().sum(-1).clamp_min(1e-12)
-    scale = ((image * expected).sum(-1) / power).clamp_min(0)
+    scale = ((task.image * expected).sum(-1) / power).clamp_min(0)
     # What a change of scale explains does not tell latents apart.
     along = torch.einsum("bzk,bk->bz", jacobian, expected) / power[:, None]
     jacobian = jacobian - along[..., None] * expected[:, None]
-    residual = image - scale[:, None] * expected
-    information = scale[:, None, None].square() * (jacobian @ jacobian.mT) + prior.precision
+    residual = task.image - scale[:, None] * expected
+    precision = task.prior.precision
+    information = scale[:, None, None].square() * (jacobian @ jacobian.mT) + precision
     slope = scale[:, None] * torch.einsum("bzk,bk->bz", jacobian, residual)
-    return information, slope - (latent - prior.mean) @ prior.precision
+    return information, slope - (place.latent - task.prior.mean) @ precision
 
 
-def _expected_images(
-    model: TrainedModel, batch: ParticleBatch, latent: Tensor, prior: Prior, metric: Metric
-) -> tuple[Float[Tensor, "batch numbers"], Float[Tensor, "batch latent numbers"]]:
-    """Whitened, CTF-weighted projections and their derivatives, as real vectors."""
-    seen = batch.transfer * metric.gain
-
-    def expect(at: Tensor) -> Tensor:
-        projection = project_gaussians(model.decode(at), batch.poses, metric.grid)
-        return _whiten(projection * seen, metric)
-
-    expected = expect(latent)
+def _jacobian(task: _Task, place: _Place) -> Float[Tensor, "batch latent numbers"]:
+    """Change of the expected images along each latent axis, by finite differences."""
     columns = []
-    for axis, spread in enumerate(prior.spread):
-        step = torch.zeros_like(latent)
+    for axis, spread in enumerate(task.prior.spread):
+        step = torch.zeros_like(place.latent)
         step[:, axis] = _STEP * spread
-        columns.append((expect(latent + step) - expected) / (_STEP * spread))
-    return expected, torch.stack(columns, dim=1)
+        columns.append((task.expect(place.latent + step) - place.expected) / (_STEP * spread))
+    return torch.stack(columns, dim=1)
 
 
-def _whiten(
-    image_ft: Complex[Tensor, "batch rows columns"], metric: Metric
-) -> Float[Tensor, "batch numbers"]:
-    whitened = image_ft * metric.weight.sqrt()
-    return torch.view_as_real(whitened).flatten(1)
+def _score(task: _Task, place: _Place) -> Float[Tensor, "batch"]:
+    metric = task.model.metric
+    if metric.kind == "snr":
+        return place.likelihood
+    projection = project_gaussians(task.model.decode(place.latent), task.batch.poses, metric.grid)
+    return score_projections(projection, task.batch, metric)
