@@ -55,17 +55,23 @@ def project_gaussians_triton(
         raise ValueError(f"the GPU kernel computes in float32, got {model.center.dtype}")
     fine = fine_grid_for(grid, tolerance)
     placed = place_gaussians(model, poses, grid)
-    order = _compact_order(model.center.detach().reshape(-1, len(model), 3)[:1])
+    order = _compact_order(model)
     return _Projection.apply(placed.x, placed.y, placed.mass, placed.width, order, grid, fine)
 
 
-def _compact_order(center: Float[Tensor, "models gaussians 3"]) -> Int[Tensor, "gaussians"]:
-    """An order in which neighbours in a list are neighbours in space: along a Morton curve."""
+def _compact_order(model: GaussianModel) -> Int[Tensor, "gaussians"]:
+    """An order in which neighbours in the list are neighbours in space: along a Morton curve.
+
+    That of the first model serves all, since those of one molecule differ by small motions.
+    """
+    center = model.center.detach()
     if not center.numel():
-        return torch.arange(center.shape[1], device=center.device)
+        return torch.arange(len(model), device=center.device)
+    if center.ndim == 3:
+        center = center[0]
     bit = torch.arange(8, device=center.device)
     axis = torch.arange(3, device=center.device)
-    offset = center[0] - center[0].amin(0)
+    offset = center - center.amin(0)
     cell = (offset / offset.max().clamp(min=1e-6) * 255).int()
     digit = ((cell[:, :, None] >> bit) & 1) << (3 * bit + axis[:, None])
     return digit.sum((1, 2)).argsort(stable=True)
@@ -158,11 +164,10 @@ def _spread_blocks(blocks: _Blocks, size: int) -> Float[Tensor, "particles size 
     particles, _, count = blocks.bounds.shape
     image = blocks.bounds.new_empty(particles, size, size)
     tiles = triton.cdiv(size, TILE)
-    if particles:
-        _spread[(particles * tiles * tiles,)](
-            blocks.gaussian, blocks.bounds, image, count, size, tiles,
-            tile=TILE, block=BLOCK, group=_GROUP, num_warps=_WARPS,
-        )  # fmt: skip
+    _spread[(particles * tiles * tiles,)](
+        blocks.gaussian, blocks.bounds, image, count, size, tiles,
+        tile=TILE, block=BLOCK, group=_GROUP, num_warps=_WARPS,
+    )  # fmt: skip
     return image
 
 
