@@ -11,6 +11,7 @@ from cryomix.geometry.fourier import FourierGrid
 from cryomix.imaging.correlation import ring_correlation
 from cryomix.imaging.noise import Spectrum
 from cryomix.imaging.particles import ParticleBatch
+from cryomix.imaging.products import likelihood_products
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,9 @@ def score_projections(
         flipped = batch.image_ft * batch.transfer.sign()
         frc = ring_correlation(projection, flipped, metric.grid)
         return frc[:, metric.first_ring : metric.last_ring + 1].mean(-1)
-    expected = projection * (batch.transfer * metric.gain)
-    cross = _product(batch.image_ft, expected, metric.weight)
-    power = _product(expected, expected, metric.weight)
+    # Half the sum over the full plane is the sum over independent coefficients.
+    cross, power = likelihood_products(
+        batch.image_ft, projection, batch.transfer, metric.gain, metric.weight
+    )
     # A negative best scale would be a particle of inverted contrast: worse than no particle.
     return 0.5 * cross * cross.abs() / power.clamp_min(1e-12)
-
-
-def _product(first: Tensor, second: Tensor, weight: Tensor) -> Float[Tensor, "batch"]:
-    # Half the sum over the full plane is the sum over independent coefficients.
-    parts = first.real * second.real + first.imag * second.imag
-    return (parts * weight).sum((-2, -1))

@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from cryomix.geometry.fourier import FourierGrid, sum_over_rings
+from cryomix.geometry.fourier import FourierGrid
+from cryomix.imaging.products import ring_products
 from cryomix.imaging.volume import Volume
 
 
@@ -18,8 +19,8 @@ def ring_correlation(
     A ring in which either image is zero has correlation 0, so that a band-limited
     projection gives finite gradients.
     """
-    cross = sum_over_rings((first * second.conj()).real, grid)
-    power = sum_over_rings(_squared(first), grid) * sum_over_rings(_squared(second), grid)
+    cross, first_power, second_power = ring_products(first, second, grid)
+    power = first_power * second_power
     empty = power == 0
     return torch.where(empty, 0.0, cross / torch.where(empty, 1.0, power).sqrt())
 

@@ -96,6 +96,41 @@ def embed_in_fine(
     return fine_ft
 
 
+def transform_to_box(
+    image: Float[Tensor, "particles fine_rows fine_rows"],
+    widening: Float[Tensor, "particles"],
+    grid: FourierGrid,
+) -> Complex[Tensor, "particles rows columns"]:
+    """Transform of fine images at the frequencies of `grid`, the change of widths taken back."""
+    n = grid.box_size
+    columns = torch.fft.rfft(image)[:, :, : grid.half_size]
+    fine_ft = torch.fft.fft(columns, dim=1)
+    return torch.cat([fine_ft[:, : (n + 1) // 2], fine_ft[:, -(n // 2) :]], dim=1).mul_(
+        _narrowing(widening, grid)
+    )
+
+
+def transform_from_box(
+    image_ft: Complex[Tensor, "particles rows columns"],
+    widening: Float[Tensor, "particles"],
+    grid: FourierGrid,
+    fine: FineGrid,
+) -> Float[Tensor, "particles fine_rows fine_rows"]:
+    """Adjoint of `transform_to_box`: carries a gradient back to the fine images."""
+    n = grid.box_size
+    narrowing = _narrowing(widening, grid)
+    narrowing[:, :, 1:] *= 0.5  # the inverse transform adds each column's mirror image
+    fine_ft = image_ft.new_zeros(len(image_ft), fine.size, grid.half_size)
+    torch.mul(
+        image_ft[:, : (n + 1) // 2], narrowing[:, : (n + 1) // 2], out=fine_ft[:, : (n + 1) // 2]
+    )
+    torch.mul(
+        image_ft[:, (n + 1) // 2 :], narrowing[:, (n + 1) // 2 :], out=fine_ft[:, -(n // 2) :]
+    )
+    columns = torch.fft.ifft(fine_ft, dim=1, norm="forward")
+    return torch.fft.irfft(columns, n=fine.size, norm="forward")
+
+
 def _narrowing(
     widening: Float[Tensor, "particles"], grid: FourierGrid
 ) -> Float[Tensor, "particles rows columns"]:

@@ -1,12 +1,11 @@
 """The projection by spreading on an oversampled grid and one FFT, for the CPU.
 
 Each projected Gaussian is already a smooth bump: it is added to a real-space grid inside a
-window of ± `WINDOW` of its own σ, the grid is transformed once and cropped to the box. Cost is
+window of a few of its own σ, the grid is transformed once and cropped to the box. Cost is
 N · window² + n² log n per image; memory is one grid per image, whatever N is.
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any, no_type_check
 
 import numba
@@ -17,191 +16,259 @@ from torch import Tensor
 
 from cryomix.geometry.fourier import FourierGrid
 from cryomix.geometry.poses import Poses
+from cryomix.imaging.fine_grid import FineGrid, fine_grid_for, transform_from_box, transform_to_box
 from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.placement import place_gaussians
 
-OVERSAMPLING = 1.5
-NARROWEST = 1.0  # σ in pixels of the fine grid; below, aliases exceed 1e-3 at 0.9 Nyquist
-WINDOW = 5.0  # σ
+_LANES = 8  # numbers that a processor handles at once: windows are filled in multiples of it
+_STEPS = np.arange(4096, dtype=np.float32)  # looked up, where a conversion would stop vectorising
 
 
 def project_gaussians_gridding(
-    model: GaussianModel, poses: Poses, grid: FourierGrid
+    model: GaussianModel, poses: Poses, grid: FourierGrid, *, tolerance: float = 1e-3
 ) -> Complex[Tensor, "particles rows columns"]:
     """Fourier transform of the line integral of `model` seen from each pose.
 
-    Same meaning as `project_gaussians_reference`; relative error per ring below 1e-3 up to 0.9
-    of Nyquist, in value and gradient. Differentiable once.
+    Same meaning as `project_gaussians_reference`; relative error per ring below `tolerance` up
+    to 0.9 of Nyquist, in value and gradient. Differentiable once.
+
+    Raises
+    ------
+    ValueError
+        If `tolerance` is not between 1e-5 and 0.1.
     """
+    fine = fine_grid_for(grid, tolerance)
     placed = place_gaussians(model, poses, grid)
-    fine = _fine_grid(grid, float(model.width.detach().min()) if len(model) else 1.0)
-    image = _Spread.apply(placed.x, placed.y, placed.mass, placed.width, fine)
-    return _crop(torch.fft.rfft2(image), grid, fine)
+    return _Project.apply(placed.x, placed.y, placed.mass, placed.width, grid, fine)
 
 
-@dataclass(frozen=True, slots=True)
-class _FineGrid:
-    size: int
-    pixel_size: float
-    widening: float  # τ², Å²: added to every σ², taken out again in Fourier space
-
-
-def _fine_grid(grid: FourierGrid, narrowest: float) -> _FineGrid:
-    size = _next_fast_even(math.ceil(OVERSAMPLING * grid.box_size))
-    pixel_size = grid.box_length / size
-    return _FineGrid(size, pixel_size, max(0.0, (NARROWEST * pixel_size) ** 2 - narrowest**2))
-
-
-def _next_fast_even(size: int) -> int:
-    """Smallest even number ≥ `size` without prime factors above 5."""
-    size += size % 2
-    while True:
-        rest = size
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return size
-        size += 2
-
-
-def _crop(fine_ft: Tensor, grid: FourierGrid, fine: _FineGrid) -> Tensor:
-    n, half = grid.box_size, grid.half_size
-    cropped = torch.cat(
-        [fine_ft[:, : (n + 1) // 2, :half], fine_ft[:, fine.size - n // 2 :, :half]], dim=1
-    )
-    if not fine.widening:
-        return cropped
-    # The transform of the widening, exp(−2π²τ²k²), divided out again.
-    x = torch.exp(2 * math.pi**2 * fine.widening * grid.frequency_x.square())
-    y = torch.exp(2 * math.pi**2 * fine.widening * grid.frequency_y.square())
-    return cropped * (y[:, None] * x).to(cropped.real)
-
-
-class _Spread(torch.autograd.Function):
-    """Real-space images of projected Gaussians, the image centre at pixel 0."""
+class _Project(torch.autograd.Function):
+    """Placed Gaussians to the transforms of their images."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, y: Tensor, mass: Tensor, width: Tensor, fine: _FineGrid
-    ) -> Tensor:
-        arrays = [values.detach().contiguous().numpy() for values in (x, y, mass, width)]
+        ctx: Any, x: Tensor, y: Tensor, mass: Tensor, width: Tensor, grid: FourierGrid,
+        fine: FineGrid,
+    ) -> Tensor:  # fmt: skip
         ctx.save_for_backward(x, y, mass, width)
-        ctx.fine = fine
-        image = np.zeros((x.shape[0], fine.size, fine.size), arrays[0].dtype)
-        _spread(*arrays, fine.pixel_size, fine.widening, image)
-        return torch.from_numpy(image)
+        ctx.grid, ctx.fine = grid, fine
+        widening = fine.widening(width)
+        variance = (width.square() + widening[:, None]) / fine.pixel_size**2
+        peak = mass / (2 * math.pi * variance)
+        spots = _arrays(x / fine.pixel_size, y / fine.pixel_size, variance, peak)
+        image = torch.empty(len(x), fine.size, fine.size, dtype=x.dtype)
+        _spread(*spots, fine.narrowest / fine.pixel_size, fine.window, image.numpy())
+        return transform_to_box(image, widening, grid)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, image_gradient: Tensor) -> tuple[Tensor | None, ...]:
-        saved = ctx.saved_tensors
-        arrays = [values.detach().contiguous().numpy() for values in saved]
-        out = [np.empty_like(arrays[0]) for _ in range(4)]
-        gradient = image_gradient.contiguous().numpy()
-        _gather(*arrays, ctx.fine.pixel_size, ctx.fine.widening, gradient, *out)
-        return (*(torch.from_numpy(values) for values in out), None)
+    def backward(ctx: Any, gradient_ft: Tensor) -> tuple[Tensor | None, ...]:
+        x, y, mass, width = ctx.saved_tensors
+        fine: FineGrid = ctx.fine
+        widening = fine.widening(width)
+        gradient = transform_from_box(gradient_ft, widening, ctx.grid, fine)
+        variance = (width.square() + widening[:, None]) / fine.pixel_size**2
+        sums = torch.empty(4, *x.shape, dtype=x.dtype)
+        spots = _arrays(x / fine.pixel_size, y / fine.pixel_size, variance)
+        _gather(
+            *spots, fine.narrowest / fine.pixel_size, fine.window, gradient.numpy(), sums.numpy()
+        )
+        total, along_x, along_y, radial = sums
+        density = 1 / (2 * math.pi * variance)
+        slope = mass * density / variance
+        by_variance = 0.5 * slope * (radial / variance - 2 * total)
+        return (
+            slope * along_x / fine.pixel_size,
+            slope * along_y / fine.pixel_size,
+            density * total,
+            by_variance * 2 * width / fine.pixel_size**2,
+            None,
+            None,
+        )
 
 
-@numba.njit(cache=True, fastmath=True)
-@no_type_check
-def _window(position, sigma, size, factor):
-    """Fill `factor` with exp(−(i − position)² / 2σ²) for the window; its first index and length."""
-    reach = WINDOW * sigma
-    first = math.ceil(position - reach)
-    count = min(math.floor(position + reach) - first + 1, factor.size)
-    # Neighbouring values have the ratio r, and neighbouring ratios the constant ratio q.
-    inverse = 1.0 / (sigma * sigma)
-    offset = first - position
-    value = math.exp(-0.5 * offset * offset * inverse)
-    ratio = math.exp(-(offset + 0.5) * inverse)
-    step = math.exp(-inverse)
-    for i in range(count):
-        factor[i] = value
-        value *= ratio
-        ratio *= step
-    return first, count
-
-
-@numba.njit(cache=True, fastmath=True)
-@no_type_check
-def _reach(width, pixel_size, widening):
-    """Longest window of any Gaussian, pixels."""
-    return int(2 * WINDOW * math.sqrt(width.max() ** 2 + widening) / pixel_size) + 2
+def _arrays(*tensors: Tensor) -> list[Any]:
+    return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
 @numba.njit(parallel=True, cache=True, fastmath=True)
 @no_type_check
-def _spread(x, y, mass, width, pixel_size, widening, image):
+def _spread(x, y, variance, peak, narrowest, window, image):
+    """Real-space images of Gaussians given in pixels, the image centre at pixel 0."""
     size = image.shape[1]
-    longest = _reach(width, pixel_size, widening)
-    for b in numba.prange(x.shape[0]):
-        factor_x = np.empty(longest, image.dtype)
-        factor_y = np.empty(longest, image.dtype)
-        for j in range(x.shape[1]):
-            sigma = math.sqrt(width[b, j] ** 2 + widening) / pixel_size
-            first_x, count_x = _window(x[b, j] / pixel_size, sigma, size, factor_x)
-            first_y, count_y = _window(y[b, j] / pixel_size, sigma, size, factor_y)
-            peak = mass[b, j] / (2 * math.pi * sigma * sigma)
-            start = first_x % size
-            for row in range(count_y):
-                line = image[b, (first_y + row) % size]
-                scale = image.dtype.type(peak * factor_y[row])
-                if start + count_x <= size:
-                    part = line[start : start + count_x]
-                    for column in range(count_x):
-                        part[column] += scale * factor_x[column]
-                else:
-                    for column in range(count_x):
-                        line[(start + column) % size] += scale * factor_x[column]
+    for b in numba.prange(len(x)):
+        reach = _half_windows(variance[b], narrowest, window)
+        pad = _margin(reach)
+        padded = np.zeros((size + 2 * pad, size + 2 * pad), image.dtype)
+        _spread_image(x[b], y[b], variance[b], peak[b], reach, size, pad, padded)
+        _fold(padded, pad, image[b])
+
+
+@numba.njit(cache=True, fastmath=True)
+@no_type_check
+def _spread_image(x, y, variance, peak, reach, size, pad, padded):
+    left, columns, from_x = _place_windows(x, reach, size)
+    top, rows, from_y = _place_windows(y, reach, size)
+    factor_x = np.empty(2 * pad, padded.dtype)
+    factor_y = np.empty(2 * pad, padded.dtype)
+    for j in range(len(x)):
+        lanes = _whole_lanes(columns[j])
+        _fill_window(from_x[j], variance[j], lanes, factor_x)
+        _fill_window(from_y[j], variance[j], _whole_lanes(rows[j]), factor_y)
+        first = left[j] + pad
+        for row in range(rows[j]):
+            scale = peak[j] * factor_y[row]
+            line = padded[top[j] + pad + row, first : first + lanes]
+            for column in range(lanes):
+                line[column] += scale * factor_x[column]
 
 
 @numba.njit(parallel=True, cache=True, fastmath=True)
 @no_type_check
-def _gather(x, y, mass, width, pixel_size, widening, gradient, x_out, y_out, mass_out, width_out):
-    """Sums of the gradient under each Gaussian: Σ g, Σ g·dx, Σ g·dy, Σ g·r²."""
+def _gather(x, y, variance, narrowest, window, gradient, sums):
+    """Sums of the gradient g under each Gaussian: Σ g, Σ g·dx, Σ g·dy and Σ g·r²."""
     size = gradient.shape[1]
-    longest = _reach(width, pixel_size, widening)
-    for b in numba.prange(x.shape[0]):
-        factor_x = np.empty(longest, gradient.dtype)
-        factor_y = np.empty(longest, gradient.dtype)
-        moment_x = np.empty(longest, gradient.dtype)
-        square_x = np.empty(longest, gradient.dtype)
-        wrapped = np.empty(longest, gradient.dtype)
-        for j in range(x.shape[1]):
-            sigma = math.sqrt(width[b, j] ** 2 + widening) / pixel_size
-            at_x, at_y = x[b, j] / pixel_size, y[b, j] / pixel_size
-            first_x, count_x = _window(at_x, sigma, size, factor_x)
-            first_y, count_y = _window(at_y, sigma, size, factor_y)
-            for column in range(count_x):
-                offset = first_x + column - at_x
-                moment_x[column] = factor_x[column] * offset
-                square_x[column] = factor_x[column] * offset * offset
-            start = first_x % size
-            total, along_x, along_y, radial = 0.0, 0.0, 0.0, 0.0
-            for row in range(count_y):
-                line = gradient[b, (first_y + row) % size]
-                part = line[start : start + count_x]
-                if start + count_x > size:
-                    for column in range(count_x):
-                        wrapped[column] = line[(start + column) % size]
-                    part = wrapped[:count_x]
-                sum_0 = gradient.dtype.type(0)
-                sum_1 = gradient.dtype.type(0)
-                sum_2 = gradient.dtype.type(0)
-                for column in range(count_x):
-                    sum_0 += factor_x[column] * part[column]
-                    sum_1 += moment_x[column] * part[column]
-                    sum_2 += square_x[column] * part[column]
-                offset = first_y + row - at_y
-                total += factor_y[row] * sum_0
-                along_x += factor_y[row] * sum_1
-                along_y += factor_y[row] * offset * sum_0
-                radial += factor_y[row] * (sum_2 + offset * offset * sum_0)
-            inverse = 1.0 / (sigma * sigma)
-            peak = mass[b, j] * inverse / (2 * math.pi)
-            mass_out[b, j] = total * inverse / (2 * math.pi)
-            x_out[b, j] = peak * along_x * inverse / pixel_size
-            y_out[b, j] = peak * along_y * inverse / pixel_size
-            by_sigma = peak * (radial * inverse - 2 * total) / sigma
-            width_out[b, j] = by_sigma * width[b, j] / (pixel_size * pixel_size * sigma)
+    for b in numba.prange(len(x)):
+        reach = _half_windows(variance[b], narrowest, window)
+        pad = _margin(reach)
+        padded = np.empty((size + 2 * pad, size + 2 * pad), gradient.dtype)
+        _unfold(gradient[b], pad, padded)
+        _gather_image(x[b], y[b], variance[b], reach, size, pad, padded, sums[:, b])
+
+
+@numba.njit(cache=True, fastmath=True)
+@no_type_check
+def _gather_image(x, y, variance, reach, size, pad, padded, sums):
+    number = padded.dtype.type
+    left, columns, from_x = _place_windows(x, reach, size)
+    top, rows, from_y = _place_windows(y, reach, size)
+    factor_x = np.empty(2 * pad, padded.dtype)
+    moment_x = np.empty(2 * pad, padded.dtype)
+    square_x = np.empty(2 * pad, padded.dtype)
+    factor_y = np.empty(2 * pad, padded.dtype)
+    for j in range(len(x)):
+        lanes = _whole_lanes(columns[j])
+        _fill_window(from_x[j], variance[j], lanes, factor_x)
+        _fill_window(from_y[j], variance[j], _whole_lanes(rows[j]), factor_y)
+        for column in range(lanes):
+            offset = from_x[j] + _STEPS[column]
+            moment_x[column] = factor_x[column] * offset
+            square_x[column] = moment_x[column] * offset
+        first = left[j] + pad
+        total, along_x, along_y, radial = number(0), number(0), number(0), number(0)
+        for row in range(rows[j]):
+            line = padded[top[j] + pad + row, first : first + lanes]
+            sum_0, sum_1, sum_2 = number(0), number(0), number(0)
+            for column in range(lanes):
+                sum_0 += factor_x[column] * line[column]
+                sum_1 += moment_x[column] * line[column]
+                sum_2 += square_x[column] * line[column]
+            offset = from_y[j] + _STEPS[row]
+            total += factor_y[row] * sum_0
+            along_x += factor_y[row] * sum_1
+            along_y += factor_y[row] * offset * sum_0
+            radial += factor_y[row] * (sum_2 + offset * offset * sum_0)
+        sums[0, j], sums[1, j], sums[2, j], sums[3, j] = total, along_x, along_y, radial
+
+
+@numba.njit(cache=True, fastmath=True)
+@no_type_check
+def _half_windows(variance, narrowest, window):
+    """Where each Gaussian is cut off, pixels."""
+    # A wide one is massive, and what its edge leaves at high frequency falls where only the
+    # narrow ones still have signal: so by 2 ln(σ²/narrowest²) of exponent more, of which this
+    # is a cheap upper bound.
+    number = variance.dtype.type
+    unit, square = number(1 / narrowest), number(window * window)
+    reach = np.empty_like(variance)
+    for j in range(len(variance)):
+        sigma = np.sqrt(variance[j])
+        ratio = sigma * unit
+        reach[j] = sigma * np.sqrt(square + number(2) * (ratio - number(1) / ratio))
+    return reach
+
+
+@numba.njit(cache=True, fastmath=True)
+@no_type_check
+def _margin(reach):
+    """Pixels that any window can reach beyond the image, with its unused lanes."""
+    return int(reach.max()) + 2 + _LANES if len(reach) else 0
+
+
+@numba.njit(cache=True, fastmath=True)
+@no_type_check
+def _place_windows(position, reach, size):
+    """First pixel of each window, pixels within reach, and offset of the first from the centre.
+
+    Centres are brought into the image, which is periodic.
+    """
+    number = position.dtype.type
+    count = len(position)
+    first, pixels = np.empty(count, np.int32), np.empty(count, np.int32)
+    start = np.empty_like(position)
+    length, inverse = number(size), number(1 / size)
+    for j in range(count):
+        center = position[j] - length * np.floor(position[j] * inverse)
+        low, high = np.ceil(center - reach[j]), np.floor(center + reach[j])
+        first[j], pixels[j] = np.int32(low), np.int32(high - low) + np.int32(1)
+        start[j] = low - center
+    return first, pixels, start
+
+
+@numba.njit(cache=True, fastmath=True)
+@no_type_check
+def _whole_lanes(pixels):
+    return (pixels + _LANES - 1) // _LANES * _LANES
+
+
+@numba.njit(cache=True, fastmath=True)
+@no_type_check
+def _fill_window(start, variance, lanes, factor):
+    """Fill `factor` with exp(−d²/2σ²) at distances from `start` on."""
+    number = factor.dtype.type
+    scale = number(-0.5 / 32) / variance
+    for lane in range(lanes):
+        distance = start + _STEPS[lane]
+        # exp(v) = exp(v/32)^32, the root by its series: no calls, so many lanes at a time.
+        v = distance * distance * scale
+        v = v if v > number(-1.25) else number(-1.25)
+        root = number(1) + v * (number(1) + v * (number(1 / 2) + v * (number(1 / 6)
+            + v * (number(1 / 24) + v * (number(1 / 120) + v * number(1 / 720))))))  # fmt: skip
+        root *= root
+        root *= root
+        root *= root
+        root *= root
+        factor[lane] = root * root
+
+
+@numba.njit(cache=True, fastmath=True)
+@no_type_check
+def _fold(padded, pad, image):
+    """Add the margins to the pixels of which they are periodic images."""
+    size = len(image)
+    image[:] = 0
+    for row in range(len(padded)):
+        line = image[(row - pad) % size]
+        column = 0
+        while column < len(padded):
+            start = (column - pad) % size
+            run = min(size - start, len(padded) - column)
+            for step in range(run):
+                line[start + step] += padded[row, column + step]
+            column += run
+
+
+@numba.njit(cache=True, fastmath=True)
+@no_type_check
+def _unfold(image, pad, padded):
+    """Adjoint of `_fold`: margins filled with periodic images."""
+    size = len(image)
+    for row in range(len(padded)):
+        line = image[(row - pad) % size]
+        column = 0
+        while column < len(padded):
+            start = (column - pad) % size
+            run = min(size - start, len(padded) - column)
+            for step in range(run):
+                padded[row, column + step] = line[start + step]
+            column += run
