@@ -55,7 +55,7 @@ def demo(
     record_job(job, "demo", settings, [source], options.seed, device)
 
     fit = NeutralOptions(seed=options.seed)
-    run_into(job, source, read_particles(source), simulation.consensus, None, fit, training)
+    run_into(job, source, read_particles(source), simulation.consensus, None, fit, training, device)
     scores = evaluate_into(job, source.with_name("truth.npz"), out / "evaluation.json")
     write_report(job)
     _write_overview(job, simulation)

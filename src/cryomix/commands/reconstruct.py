@@ -48,6 +48,7 @@ def reconstruct(
 
         cryomix reconstruct job --trajectory curve
         cryomix reconstruct job --at latents.npy --no-clusters -o states
+        torchrun --nproc-per-node 4 -m cryomix reconstruct job
     """
     from cryomix.commands.device import prepare_device
     from cryomix.commands.record import read_source
@@ -56,8 +57,9 @@ def reconstruct(
     from cryomix.files.job import create_job, open_job
     from cryomix.files.run_record import write_run_record
     from cryomix.files.training import read_latents
+    from cryomix.processes import is_first_process
 
-    device = prepare_device(runtime)
+    device = prepare_device(runtime, in_many=True)
     folder = open_job(job, needs=("latents", "clusters") if options.clusters else ("latents",))
     source, particles = read_source(folder)
     size = read_array(folder.latents).shape[1]
@@ -66,11 +68,13 @@ def reconstruct(
         points[Path(trajectory).stem] = read_latents(_find_path(folder, trajectory), size)
     if at is not None:
         points["at"] = read_latents(at, size)
-    if out is not None:
+    if out is not None and is_first_process():
         create_job(out, resume=False)
 
     lines = reconstruct_into(folder, out or folder.volumes, particles, points, options)
 
+    if not is_first_process():
+        return
     record = (out or folder.volumes) / "run.toml"
     inputs = [folder.latents, source] if at is None else [folder.latents, source, at]
     write_run_record(record, "reconstruct", asdict(options), inputs, seed, str(device))
@@ -86,10 +90,14 @@ def reconstruct_into(
     points: "dict[str, np.ndarray]",
     options: ReconstructionOptions,
 ) -> list[str]:
-    """Rebuild the maps of the clusters of `job` and those near `points`; a line for each."""
+    """Rebuild the maps of the clusters of `job` and those near `points`; a line for each.
+
+    Of many processes only the first writes, and has lines.
+    """
     from cryomix.commands.progress import counting
     from cryomix.files.mrc import read_volume
     from cryomix.files.volume_list import update_volume_list
+    from cryomix.processes import is_first_process
     from cryomix.reconstruction.backprojection import reconstruct_groups
 
     groups = _choose_particles(job, len(particles), points, options)
@@ -102,6 +110,8 @@ def reconstruct_into(
         halves = reconstruct_groups(
             particles, list(groups.values()), padding=options.padding, report=report
         )
+    if not is_first_process():
+        return []
     entries = {
         name: _write_maps(folder, name, maps, len(index), origin, options.flatten)
         for (name, index), maps in zip(groups.items(), halves, strict=True)

@@ -25,6 +25,8 @@ from cryomix.options import (
 )
 
 if TYPE_CHECKING:
+    import torch
+
     from cryomix.files.job import JobFolder
     from cryomix.files.neutral_model import StoredNeutral
     from cryomix.imaging.particles import Particles
@@ -75,7 +77,7 @@ def run(
     record_job(job, "run", settings, inputs, options.seed, device)
 
     fit = NeutralOptions(resolution=options.resolution, gaussians=gaussians, seed=options.seed)
-    run_into(job, particles, dataset, consensus, region, fit, options)
+    run_into(job, particles, dataset, consensus, region, fit, options, device)
 
 
 def run_into(
@@ -86,6 +88,7 @@ def run_into(
     mask: "Volume | None",
     fit: NeutralOptions,
     options: TrainingOptions,
+    device: "torch.device",
 ) -> None:
     """Every step of a job on inputs that agree; steps that are done are not done again."""
     from cryomix.commands.analyze import analyze_into
@@ -96,7 +99,7 @@ def run_into(
 
     neutral = _fit_neutral(job, consensus, mask, fit)
     if not job.model.is_file():
-        train_into(job, source, particles, neutral, options)
+        train_into(job, source, particles, neutral, options, device)
     lines = analyze_into(job, source, AnalysisOptions(seed=options.seed))
     path = next(
         job.trajectories / f"{name}.npy"

@@ -10,6 +10,8 @@ from cryomix.commands.flags import DataFolder, Flat, OutFolder, ParticlesFile, R
 from cryomix.options import RuntimeOptions, TrainingOptions
 
 if TYPE_CHECKING:
+    import torch
+
     from cryomix.files.job import JobFolder
     from cryomix.files.neutral_model import StoredNeutral
     from cryomix.fitting.heterogeneity import TrainingState
@@ -36,28 +38,34 @@ def train(
 
         cryomix train particles.star --neutral neutral/gaussians.safetensors -o job
         cryomix train particles.star --neutral neutral -o job --latent-dim 2 --vary amplitudes
+        torchrun --nproc-per-node 4 -m cryomix train particles.star --neutral neutral -o job
     """
     from cryomix.commands.device import prepare_device
+    from cryomix.commands.progress import say
     from cryomix.commands.record import describe_source, record_job, require_usable_images
-    from cryomix.files.job import create_job
+    from cryomix.files.job import JobFolder, create_job
     from cryomix.files.neutral_model import read_neutral, require_matching_neutral, store_neutral
     from cryomix.files.relion import read_particles
+    from cryomix.processes import agree, is_first_process
 
-    device = prepare_device(runtime)
+    device = prepare_device(runtime, in_many=True)
     dataset = read_particles(particles, data_folder=datadir)
     start = read_neutral(neutral)
     require_matching_neutral(start, dataset)
-    job = create_job(out, resume=resume)
-    if not resume:
-        require_usable_images(dataset, particles)
     settings = {**describe_source(particles, datadir), **asdict(options)}
-    record_job(job, "train", settings, [particles, start.path], options.seed, device)
+    job = JobFolder(out)
+    if is_first_process():
+        create_job(out, resume=resume)
+        if not job.run_record.is_file():
+            require_usable_images(dataset, particles)
+        record_job(job, "train", settings, [particles, start.path], options.seed, device)
+        if not job.model.is_file():
+            store_neutral(job, start, dataset)
 
-    if job.model.is_file():
-        print(f"{out}: is trained already")
+    if agree(job.model.is_file()):
+        say(f"{out}: is trained already")
         return
-    store_neutral(job, start, dataset)
-    train_into(job, particles, dataset, start, options)
+    train_into(job, particles, dataset, start, options, device)
 
 
 def train_into(
@@ -66,25 +74,31 @@ def train_into(
     particles: "Particles",
     neutral: "StoredNeutral",
     options: TrainingOptions,
+    device: "torch.device",
 ) -> None:
-    """Train on `particles`, which came from `source`, and write what was found into `job`."""
+    """Train on `particles`, which came from `source`, and write what was found into `job`.
+
+    Of many processes only the first writes.
+    """
     from cryomix.commands.progress import counting, say
     from cryomix.files.training import read_state, write_state, write_training
     from cryomix.fitting.heterogeneity import build_model, train
     from cryomix.fitting.inference import infer_latents
     from cryomix.fitting.preparation import PreparedParticles
+    from cryomix.processes import is_first_process
 
     resolution = options.resolution or neutral.resolution
     model = build_model(particles, neutral.model, neutral.base_width, resolution, options)
-    with counting("particles prepared") as report:
-        prepared = PreparedParticles(
-            particles, model.decoder, model.metric,
-            memory_bytes=options.memory_gb * 1e9, report=report,
-        )  # fmt: skip
+    model.to(device, options.precision)
+    prepared = PreparedParticles(
+        particles, model.decoder, model.metric,
+        memory_bytes=options.memory_gb * 1e9, report=lambda done, total: None,
+    )  # fmt: skip
     checkpoint = job.checkpoints / "state.safetensors"
 
     def save(state: "TrainingState") -> None:
-        write_state(checkpoint, state)
+        if is_first_process():
+            write_state(checkpoint, state)
         epoch = state.history[-1]
         say(
             f"epoch {epoch.number}: score {epoch.training_score:.4g}, "
@@ -97,4 +111,5 @@ def train_into(
     with counting("latents refined") as report:
         found = infer_latents(model, prepared, options.posterior_steps, report)
 
-    write_training(job, source, model, found, history)
+    if is_first_process():
+        write_training(job, source, model, found, history)

@@ -13,6 +13,7 @@ from cryomix.geometry.fourier import FourierGrid
 from cryomix.imaging.correlation import shell_correlation
 from cryomix.imaging.particles import ParticleBatch, Particles, iterate_batches
 from cryomix.imaging.volume import Volume
+from cryomix.processes import is_first_process, share_here, sum_on_first
 from cryomix.reconstruction.insertion import divide_by_weight, insert_slices, mean_over_shells
 from cryomix.reconstruction.resolution import HalfMaps
 
@@ -82,18 +83,21 @@ def reconstruct_groups(
     `weights` go with `groups`; the rest is as in `reconstruct`. Each image is read and
     transformed once, unless the Fourier volumes, 6 · (padding · box)³ bytes for each half map,
     would take more than 4 GB together: then there are as many passes as it needs.
+
+    In a run of many processes each inserts its share of the particles; the first gets the maps,
+    the others an empty list.
     """
     grid = grid or particles.grid
     shares = _share_of_each_particle(len(particles), groups, weights)
     at_once = max(1, int(MEMORY // (12 * _padded_size(grid, padding) ** 3)))
     passes = shares.split(at_once)
-    total, done = sum(len(_needed(part)) for part in passes), 0
+    total, done = sum(len(share_here(_needed(part))) for part in passes), 0
     maps = []
     for part in passes:
         accumulators = [
             (FourierAccumulator(grid, padding), FourierAccumulator(grid, padding)) for _ in part
         ]
-        for batch in iterate_batches(particles, grid, _needed(part), BATCH_SIZE):
+        for batch in iterate_batches(particles, grid, share_here(_needed(part)), BATCH_SIZE):
             slices = to_central_slices(batch, grid, noise)
             _insert_halves(
                 slices, part[:, batch.index], particles.half_set[batch.index], accumulators
@@ -101,7 +105,11 @@ def reconstruct_groups(
             done += len(batch)
             if report is not None:
                 report(done, total)
-        maps += [_solve(first, second) for first, second in accumulators]
+        for halves in accumulators:
+            for accumulator in halves:
+                accumulator.sum_on_first()
+            if is_first_process():
+                maps.append(_solve(*halves))
     return maps
 
 
@@ -172,6 +180,11 @@ class FourierAccumulator:
             self.numerator.numpy(),
             self.weight.numpy(),
         )
+
+    def sum_on_first(self) -> None:
+        """Give what every process inserted to the first, which alone can then make a map."""
+        sum_on_first(self.numerator)
+        sum_on_first(self.weight)
 
     def to_volume(self, signal_to_noise: Float[Tensor, "shells"] | None = None) -> Volume:
         """The map: numerator / (weight + τ), gridding corrected.
