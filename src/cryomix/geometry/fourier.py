@@ -128,9 +128,8 @@ def sum_over_rings(
     values: Float[Tensor, "*batch rows columns"], grid: FourierGrid
 ) -> Float[Tensor, "*batch rings"]:
     """Sum over each ring of the full plane, from 0 to Nyquist."""
-    ring, weight = grid.ring.to(values.device), grid.multiplicity.to(values)
-    # The corners, beyond Nyquist, go to one ring more: to pick the others would need a mask,
-    # whose size a GPU would have to tell.
-    index = ring.clamp_max(grid.n_rings).flatten()
-    sums = values.new_zeros((*values.shape[:-2], grid.n_rings + 1))
-    return sums.index_add(-1, index, (values * weight).flatten(-2))[..., :-1]
+    # Beyond Nyquist everything goes into one ring more, which is dropped.
+    weighted = (values * grid.multiplicity.to(values)).flatten(-2)
+    ring = grid.ring.to(values.device).clamp_max(grid.n_rings).flatten()
+    sums = weighted.new_zeros((*weighted.shape[:-1], grid.n_rings + 1))
+    return sums.index_add(-1, ring, weighted)[..., : grid.n_rings]

@@ -26,10 +26,9 @@ def ring_products(
     if first.device.type != "cpu" or first.dtype != second.dtype:
         cross = sum_over_rings((first * second.conj()).real, grid)
         return cross, sum_over_rings(_squared(first), grid), sum_over_rings(_squared(second), grid)
-    shape = torch.broadcast_shapes(first.shape, second.shape)
-    flat = [values.expand(shape).reshape(-1, *shape[-2:]) for values in (first, second)]
+    flat = [values.reshape(-1, *first.shape[-2:]) for values in (first, second)]
     cross, first_power, second_power = (
-        sums.reshape(*shape[:-2], grid.n_rings) for sums in _RingProducts.apply(*flat, grid)
+        sums.reshape(*first.shape[:-2], grid.n_rings) for sums in _RingProducts.apply(*flat, grid)
     )
     return cross, first_power, second_power
 
