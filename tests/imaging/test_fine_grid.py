@@ -51,8 +51,10 @@ def test_images_of_a_batch_do_not_depend_on_each_other():
     model, poses = views(1.2, 0.4, grid)
     second = GaussianModel(model.center[1:], model.amplitude[1:], model.width[1:])
     view = type(poses)(poses.rotation[1:], poses.shift[1:])
-    whole = project_gaussians_gridding(model, poses, grid)
-    assert torch.equal(whole[1:], project_gaussians_gridding(second, view, grid))
+    whole = project_gaussians_gridding(model, poses, grid)[1:]
+    alone = project_gaussians_gridding(second, view, grid)
+    # Tolerance 1e-3 of the exact answer would be met by a shared widening as well.
+    assert (whole - alone).norm() < 1e-6 * alone.norm()
 
 
 @pytest.mark.parametrize("box_size", [24, 25])
