@@ -358,7 +358,9 @@ def test_bad_images_are_found(tmp_path):
     path.write_bytes(mrc_bytes(images))
     told = []
     assert find_bad_images(open_stack(path), lambda *done: told.append(done)) == [3, 299, 400, 599]
-    assert told == [(256, 600), (512, 600), (600, 600)]
+    assert told[-1] == (600, 600)
+    assert told == sorted(set(told))
+    assert len(told) > 2
 
 
 def test_written_stacks_come_back(tmp_path, capsys):

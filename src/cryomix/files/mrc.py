@@ -19,7 +19,7 @@ from cryomix.imaging.particles import ImageStack
 from cryomix.imaging.volume import Volume
 
 _OPEN_FILES = 64
-_IMAGES_AT_ONCE = 256
+_IMAGES_AT_ONCE = 64
 
 
 class MrcStack:
@@ -77,8 +77,7 @@ class MrcStack:
             If one of them holds NaN or infinity, or a file has become shorter.
         """
         images = self.read_as_stored(index)
-        sums = images.numpy().sum(axis=(1, 2), dtype=np.float64)
-        unusable = np.flatnonzero(~np.isfinite(sums))
+        unusable = np.flatnonzero(~np.isfinite(images.numpy()).all(axis=(1, 2)))
         if len(unusable):
             image = int(index[int(unusable[0])])
             raise InputFileError(
@@ -154,10 +153,10 @@ def find_bad_images(
     bad: list[int] = []
     read = stack.read_as_stored if isinstance(stack, MrcStack) else stack.read
     for index in torch.arange(len(stack)).split(_IMAGES_AT_ONCE):
-        image = read(index).flatten(1)
-        low, high = image.aminmax(dim=1)
-        usable = torch.isfinite(low) & torch.isfinite(high) & (low < high)
-        bad += index[~usable].tolist()
+        image = read(index).flatten(1).numpy()
+        low, high = image.min(1), image.max(1)
+        usable = np.isfinite(low) & np.isfinite(high) & (low < high)
+        bad += index[torch.from_numpy(~usable)].tolist()
         if report is not None:
             report(int(index[-1]) + 1, len(stack))
     return bad
