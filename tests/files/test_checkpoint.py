@@ -78,6 +78,30 @@ def test_tensors_come_back(tmp_path):
     assert torch.equal(read_tensors(path)[0]["a"], base.T)
 
 
+def test_any_reader_of_safetensors_finds_the_tensors(tmp_path):
+    """Every type, a tensor under two names, and text beside them."""
+    path = tmp_path / "state.safetensors"
+    tensors = {
+        f"of {kind}": (torch.arange(35) % 2).reshape(5, 7).to(kind)
+        for kind in (
+            torch.bool, torch.uint8, torch.int8, torch.int16, torch.float16, torch.bfloat16,
+            torch.int32, torch.float32, torch.int64, torch.float64,
+        )
+    }  # fmt: skip
+    tensors["again"] = tensors["of torch.float32"]
+    tensors["turned"] = tensors["of torch.int16"].T
+    write_tensors(path, tensors, {"told": "Å"})
+    found = safetensors.torch.load_file(path)
+    assert set(found) == set(tensors)
+    for name, tensor in tensors.items():
+        assert found[name].dtype == tensor.dtype
+        assert torch.equal(found[name], tensor)
+    assert read_tensors(path)[1] == {"told": "Å"}
+    again = tmp_path / "again.safetensors"
+    write_tensors(again, dict(reversed(tensors.items())), {"told": "Å"})
+    assert again.read_bytes() == path.read_bytes()
+
+
 def test_what_is_no_safetensors_file_is_refused(tmp_path):
     path = tmp_path / "x.safetensors"
     with pytest.raises(CheckpointError, match=r"x\.safetensors: there is no such file$"):

@@ -2,13 +2,14 @@
 
 import csv
 import io
+import json
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import SupportsFloat
 
 import numpy as np
 import safetensors
-import safetensors.torch
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,6 +19,18 @@ from cryomix.files.atomic import write_atomically
 from cryomix.imaging.gaussians import GaussianModel
 
 _GAUSSIAN_KEYS = ("center", "amplitude", "width")
+_TYPE_NAMES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 
 
 def write_gaussians(
@@ -64,11 +77,29 @@ def read_gaussians(path: Path) -> GaussianModel:
 def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write named tensors and text in one safetensors file."""
-    separate = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = safetensors.torch.save(separate, dict(metadata) if metadata else None)
+    """Write named tensors and text in one safetensors file.
+
+    Tensor by tensor: the library's own writer holds the whole file in memory, twice.
+    """
+    # Largest numbers first keeps every tensor aligned to its own numbers.
+    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
+    for name in names:
+        tensor, start = tensors[name], end
+        end += tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": _TYPE_NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
     with write_atomically(path) as file:
-        file.write(content)
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in names:
+            flat = tensors[name].detach().cpu().contiguous().flatten()
+            file.write(flat.view(torch.uint8).numpy().data)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

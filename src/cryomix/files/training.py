@@ -56,9 +56,7 @@ def write_state(path: Path, state: TrainingState) -> None:
         "decays": state.decays,
         "best": state.best,
     }
-    # The best state may be the last one; a file cannot hold one tensor under two names.
-    tensors = {name: value.clone() for name, value in state.tensors.items()}
-    write_tensors(path, tensors, {"state": json.dumps(told)})
+    write_tensors(path, state.tensors, {"state": json.dumps(told)})
 
 
 def read_state(path: Path) -> TrainingState:
