@@ -19,8 +19,8 @@ from cryomix.geometry.poses import Poses
 from cryomix.imaging.fine_grid import FineGrid, fine_grid_for, transform_from_box, transform_to_box
 from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.placement import place_gaussians
+from cryomix.imaging.vector_loops import LANES, add_outer, sum_rows
 
-_LANES = 8  # numbers that a processor handles at once: windows are filled in multiples of it
 _STEPS = np.arange(4096, dtype=np.float32)  # looked up, where a conversion would stop vectorising
 
 
@@ -111,16 +111,15 @@ def _spread_image(x, y, variance, peak, reach, size, pad, padded):
     top, rows, from_y = _place_windows(y, reach, size)
     factor_x = np.empty(2 * pad, padded.dtype)
     factor_y = np.empty(2 * pad, padded.dtype)
+    stride = padded.shape[1]
     for j in range(len(x)):
-        lanes = _whole_lanes(columns[j])
+        lanes, lanes_y = _whole_lanes(columns[j]), _whole_lanes(rows[j])
         _fill_window(from_x[j], variance[j], lanes, factor_x)
-        _fill_window(from_y[j], variance[j], _whole_lanes(rows[j]), factor_y)
-        first = left[j] + pad
-        for row in range(rows[j]):
-            scale = peak[j] * factor_y[row]
-            line = padded[top[j] + pad + row, first : first + lanes]
-            for column in range(lanes):
-                line[column] += scale * factor_x[column]
+        _fill_window(from_y[j], variance[j], lanes_y, factor_y)
+        for row in range(lanes_y):
+            factor_y[row] *= peak[j]
+        start = (top[j] + pad) * stride + left[j] + pad
+        add_outer(padded, start, stride, rows[j], lanes, factor_y, factor_x)
 
 
 @numba.njit(parallel=True, cache=True, fastmath=True)
@@ -143,31 +142,27 @@ def _gather_image(x, y, variance, reach, size, pad, padded, sums):
     left, columns, from_x = _place_windows(x, reach, size)
     top, rows, from_y = _place_windows(y, reach, size)
     factor_x = np.empty(2 * pad, padded.dtype)
-    moment_x = np.empty(2 * pad, padded.dtype)
-    square_x = np.empty(2 * pad, padded.dtype)
-    factor_y = np.empty(2 * pad, padded.dtype)
+    moments_y = np.empty((3, 2 * pad), padded.dtype)
+    moments = np.empty((3, 2 * pad), padded.dtype)
+    stride = padded.shape[1]
     for j in range(len(x)):
-        lanes = _whole_lanes(columns[j])
+        lanes, lanes_y = _whole_lanes(columns[j]), _whole_lanes(rows[j])
         _fill_window(from_x[j], variance[j], lanes, factor_x)
-        _fill_window(from_y[j], variance[j], _whole_lanes(rows[j]), factor_y)
+        _fill_window(from_y[j], variance[j], lanes_y, moments_y[0])
+        for row in range(lanes_y):
+            offset = from_y[j] + _STEPS[row]
+            moments_y[1, row] = moments_y[0, row] * offset
+            moments_y[2, row] = moments_y[1, row] * offset
+        start = (top[j] + pad) * stride + left[j] + pad
+        sum_rows(padded, start, stride, rows[j], lanes, moments_y, moments)
+        total, along_x, along_y, radial = number(0), number(0), number(0), number(0)
         for column in range(lanes):
             offset = from_x[j] + _STEPS[column]
-            moment_x[column] = factor_x[column] * offset
-            square_x[column] = moment_x[column] * offset
-        first = left[j] + pad
-        total, along_x, along_y, radial = number(0), number(0), number(0), number(0)
-        for row in range(rows[j]):
-            line = padded[top[j] + pad + row, first : first + lanes]
-            sum_0, sum_1, sum_2 = number(0), number(0), number(0)
-            for column in range(lanes):
-                sum_0 += factor_x[column] * line[column]
-                sum_1 += moment_x[column] * line[column]
-                sum_2 += square_x[column] * line[column]
-            offset = from_y[j] + _STEPS[row]
-            total += factor_y[row] * sum_0
-            along_x += factor_y[row] * sum_1
-            along_y += factor_y[row] * offset * sum_0
-            radial += factor_y[row] * (sum_2 + offset * offset * sum_0)
+            here = factor_x[column] * moments[0, column]
+            total += here
+            along_x += here * offset
+            along_y += factor_x[column] * moments[1, column]
+            radial += here * offset * offset + factor_x[column] * moments[2, column]
         sums[0, j], sums[1, j], sums[2, j], sums[3, j] = total, along_x, along_y, radial
 
 
@@ -192,7 +187,7 @@ def _half_windows(variance, narrowest, window):
 @no_type_check
 def _margin(reach):
     """Pixels that any window can reach beyond the image, with its unused lanes."""
-    return int(reach.max()) + 2 + _LANES if len(reach) else 0
+    return int(reach.max()) + 2 + LANES if len(reach) else 0
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -218,7 +213,7 @@ def _place_windows(position, reach, size):
 @numba.njit(cache=True, fastmath=True)
 @no_type_check
 def _whole_lanes(pixels):
-    return (pixels + _LANES - 1) // _LANES * _LANES
+    return (pixels + LANES - 1) // LANES * LANES
 
 
 @numba.njit(cache=True, fastmath=True)
