@@ -99,3 +99,13 @@ def test_ring_of_a_resolution_is_the_last_that_is_no_finer():
 def test_impossible_grids_are_refused(box_size, pixel_size, message):
     with pytest.raises(ValueError, match=message):
         FourierGrid(box_size, pixel_size)
+
+
+def test_a_grid_moves_with_its_tensors():
+    grid = FourierGrid(8, 2.0)
+    away = grid.to(torch.device("meta"))
+    for name in ("frequency_x", "frequency_y", "radius", "ring", "multiplicity"):
+        assert getattr(away, name).is_meta
+        assert getattr(away, name).shape == getattr(grid, name).shape
+    assert away == grid
+    assert grid.to(torch.device("cpu")) is grid
