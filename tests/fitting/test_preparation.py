@@ -11,6 +11,7 @@ from cryomix.errors import InputFileError
 from cryomix.fitting.gradients import neutral_gradient
 from cryomix.fitting.heterogeneity import build_model
 from cryomix.fitting.preparation import PreparedParticles
+from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.particles import read_batch
 
 NAMES = ("gradient", "neutral_score")
@@ -84,6 +85,36 @@ def test_every_size_of_batch_gives_the_same_bits(arm, untrained):
     for size in (1, 2, 3, 7, 31):
         for part in torch.arange(31).split(size):
             assert_same(prepared.batch(part), whole[part])
+
+
+def test_a_particle_alone_gives_the_same_bits_with_many_gaussians(arm, options):
+    """A matrix product of one row takes another way through the library than that of many."""
+    generator = torch.Generator().manual_seed(2)
+    ones = torch.ones(700)
+    neutral = GaussianModel(40 * torch.rand(700, 3, generator=generator) - 20, 0.5 * ones, 3 * ones)
+    model = build_model(arm.particles, neutral, 3.0, 10.0, options)
+    prepared = prepare(arm.particles, model, 0)
+    whole = prepared.batch(torch.arange(20))
+    for size in (1, 3):
+        for part in torch.arange(20).split(size):
+            assert_same(prepared.batch(part), whole[part])
+
+
+def test_the_neutral_score_is_that_of_the_rounded_images(arm, untrained):
+    """Otherwise the rounding would count as gained or lost score."""
+    prepared = prepare(arm.particles, untrained, 1e9).batch(torch.arange(40))
+    gradient, score = neutral_gradient(untrained.decoder, prepared.particles, untrained.metric)
+    assert torch.equal(score, prepared.neutral_score)
+    torch.testing.assert_close(gradient, prepared.gradient, rtol=5e-4, atol=1e-3)
+
+
+def test_no_particles_are_a_batch_too(arm, untrained):
+    """A process may have no share of a small batch."""
+    none = torch.tensor([], dtype=torch.int64)
+    for memory_bytes in (0, 1e9):
+        prepared = prepare(arm.particles, untrained, memory_bytes)
+        lengths = [len(batch) for batch in prepared.batches([none, torch.arange(3), none])]
+        assert lengths == [0, 3, 0]
 
 
 def test_the_encoder_input_is_that_of_single_precision_within_a_thousandth(arm, untrained):
