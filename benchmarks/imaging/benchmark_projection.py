@@ -9,6 +9,7 @@ Run: ``python benchmarks/imaging/benchmark_projection.py --gaussians 3082 --box 
 """
 
 import argparse
+import ctypes
 import json
 import math
 import platform
@@ -176,11 +177,13 @@ def cpu_of(
 def extra_peak_mb(use: Callable[[], object]) -> float:
     """Resident memory that `use` needs at its worst, beyond what the process holds before.
 
-    The peak that Linux records is set back first, so that nothing before hides it.
+    Free memory is given back and the recorded peak set back first (Linux with glibc only), so
+    that nothing before hides it.
     """
     status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     if not reset.exists():
         return float("nan")
+    ctypes.CDLL(None).malloc_trim(0)
     reset.write_text("5")
     before = re.search(r"VmRSS:\s+(\d+)", status.read_text())
     use()
