@@ -102,6 +102,12 @@ def test_training_in_two_processes_is_that_of_one(alone, together):
     np.testing.assert_allclose(two, one, rtol=0.1)
 
 
+def test_resume_begins_a_job_where_there_is_none(inputs, alone):
+    job = inputs / "new"
+    assert call(*train_arguments(inputs, job, "--epochs", "3", "--resume")) == 0
+    assert (job / "latents.npy").read_bytes() == (alone / "latents.npy").read_bytes()
+
+
 def test_maps_of_two_processes_are_those_of_one(inputs, alone):
     done = launch(*reconstruct_arguments(inputs, alone, inputs / "maps2"))
     assert done.returncode == 0, done.stderr

@@ -82,8 +82,8 @@ def _require_device(runtime: RuntimeOptions, device: "torch.device") -> None:
     found = torch.cuda.device_count()
     if device.index >= found:
         raise DeviceError(
-            f"--device {runtime.device}: process {device.index + 1} of this machine needs a GPU "
-            f"of its own, but it has {found}"
+            f"--device {runtime.device}: each process needs a GPU of its own, but this machine "
+            f"has {found} for process {device.index + 1}; start fewer, or use cpu"
         )
     torch.cuda.set_device(device)
 
