@@ -18,7 +18,7 @@ class FineGrid:
     """An n × n image sampled more finely, for Gaussians cut off where they no longer matter.
 
     Every σ² is changed by the same amount for a whole image, so that the narrowest Gaussian is
-    just as wide as the grid carries; `crop_to_box` takes the change back in Fourier space,
+    just as wide as the grid carries; `transform_to_box` takes the change back in Fourier space,
     exactly. Narrow Gaussians would alias; wide ones would only need larger windows.
 
     Attributes
@@ -55,10 +55,10 @@ def fine_grid_for(grid: FourierGrid, tolerance: float) -> FineGrid:
     Raises
     ------
     ValueError
-        If `tolerance` is not between 1e-5, which single precision can carry, and 0.1.
+        If `tolerance` is not between 1e-4, which single precision still carries, and 0.1.
     """
-    if not 1e-5 <= tolerance <= 0.1:
-        raise ValueError(f"tolerance must be between 1e-5 and 0.1, got {tolerance}")
+    if not 1e-4 <= tolerance <= 0.1:
+        raise ValueError(f"tolerance must be between 1e-4 and 0.1, got {tolerance}")
     size = _next_fast_even(math.ceil(OVERSAMPLING * grid.box_size))
     finest = 0.5 * _PROMISED * grid.box_size / size
     part = math.log(2 / tolerance)
@@ -68,32 +68,6 @@ def fine_grid_for(grid: FourierGrid, tolerance: float) -> FineGrid:
     window = math.sqrt(2 * (part + decay + math.log(edge)))
     pixel_size = grid.box_length / size
     return FineGrid(size, pixel_size, sigma * pixel_size, window)
-
-
-def crop_to_box(
-    fine_ft: Complex[Tensor, "particles fine_rows fine_columns"],
-    widening: Float[Tensor, "particles"],
-    grid: FourierGrid,
-) -> Complex[Tensor, "particles rows columns"]:
-    """The frequencies of `grid`, with the change of the widths taken back."""
-    n, half = grid.box_size, grid.half_size
-    lower, upper = fine_ft[:, : (n + 1) // 2, :half], fine_ft[:, -(n // 2) :, :half]
-    return torch.cat([lower, upper], dim=1) * _narrowing(widening, grid)
-
-
-def embed_in_fine(
-    image_ft: Complex[Tensor, "particles rows columns"],
-    widening: Float[Tensor, "particles"],
-    grid: FourierGrid,
-    fine: FineGrid,
-) -> Complex[Tensor, "particles fine_rows fine_columns"]:
-    """Adjoint of `crop_to_box`."""
-    n, half = grid.box_size, grid.half_size
-    narrowed = image_ft * _narrowing(widening, grid)
-    fine_ft = image_ft.new_zeros(len(image_ft), fine.size, fine.size // 2 + 1)
-    fine_ft[:, : (n + 1) // 2, :half] = narrowed[:, : (n + 1) // 2]
-    fine_ft[:, -(n // 2) :, :half] = narrowed[:, (n + 1) // 2 :]
-    return fine_ft
 
 
 def transform_to_box(

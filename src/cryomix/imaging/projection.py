@@ -28,7 +28,7 @@ def project_gaussians(
     grid
         Sampling of the images.
     tolerance
-        Bound of the relative error per ring up to 0.9 of Nyquist, 1e-5 to 0.1, where the
+        Bound of the relative error per ring up to 0.9 of Nyquist, 1e-4 to 0.1, where the
         kernel is not exact.
 
     Returns

@@ -35,7 +35,7 @@ def project_gaussians_gridding(
     Raises
     ------
     ValueError
-        If `tolerance` is not between 1e-5 and 0.1.
+        If `tolerance` is not between 1e-4 and 0.1.
     """
     fine = fine_grid_for(grid, tolerance)
     placed = place_gaussians(model, poses, grid)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cryomix.geometry.fourier import FourierGrid
 from cryomix.geometry.poses import Poses
-from cryomix.imaging.fine_grid import FineGrid, crop_to_box, embed_in_fine, fine_grid_for
+from cryomix.imaging.fine_grid import FineGrid, fine_grid_for, transform_from_box, transform_to_box
 from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.placement import place_gaussians
 
@@ -44,7 +44,7 @@ def project_gaussians_triton(
     grid
         Sampling of the images.
     tolerance
-        Bound of the relative error per ring up to 0.9 of Nyquist, 1e-5 to 0.1.
+        Bound of the relative error per ring up to 0.9 of Nyquist, 1e-4 to 0.1.
 
     Raises
     ------
@@ -112,31 +112,18 @@ class _Projection(torch.autograd.Function):
             image = _spread_blocks(blocks, fine.size)
         ctx.save_for_backward(width, widening, order, blocks.gaussian, blocks.bounds)
         ctx.grid, ctx.fine = grid, fine
-        return crop_to_box(torch.fft.rfft2(image), widening, grid)
+        return transform_to_box(image, widening, grid)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient_ft: Tensor) -> tuple[Tensor | None, ...]:
         width, widening, order, gaussian, bounds = ctx.saved_tensors
-        gradient = _to_image_gradient(gradient_ft, widening, ctx.grid, ctx.fine)
+        gradient = transform_from_box(gradient_ft, widening, ctx.grid, ctx.fine)
         with torch.cuda.device_of(gradient):
             by_x, by_y, by_mass, by_variance = _gather_blocks(
                 _Blocks(gaussian, bounds), gradient, order, ctx.fine
             )
         return by_x, by_y, by_mass, 2 * width * by_variance, None, None, None
-
-
-def _to_image_gradient(
-    gradient_ft: Complex[Tensor, "particles rows columns"],
-    widening: Float[Tensor, "particles"],
-    grid: FourierGrid,
-    fine: FineGrid,
-) -> Float[Tensor, "particles fine fine"]:
-    # The inverse transform counts all columns but the first twice, once for their mirror image,
-    # which the half plane does not hold. The last fine column is empty.
-    counted = torch.cat([gradient_ft[:, :, :1], 0.5 * gradient_ft[:, :, 1:]], dim=2)
-    fine_ft = embed_in_fine(counted, widening, grid, fine)
-    return torch.fft.irfft2(fine_ft, s=(fine.size, fine.size), norm="forward")
 
 
 def _pack_blocks(
