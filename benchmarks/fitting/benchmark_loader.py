@@ -45,12 +45,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         particles, neutral = make_particles(Path(folder), options)
         metric, decoder = make_score(particles, neutral, options.batch)
-        kept = PreparedParticles(
-            particles, decoder, metric, memory_bytes=1e12, report=lambda *_: None
-        )
-        streamed = PreparedParticles(
-            particles, decoder, metric, memory_bytes=0.0, report=lambda *_: None
-        )
+        kept = PreparedParticles(particles, decoder, metric, memory_bytes=1e12)
+        streamed = PreparedParticles(particles, decoder, metric, memory_bytes=0.0)
         assert_parity(kept, streamed)  # what is not the same bits may not be compared
         parts = torch.randperm(len(particles)).split(options.batch)
         result = {
@@ -196,9 +192,7 @@ def errors_of(
         f"gradient_{name}": compare((exact / unit).to(kind).float() * unit, score)
         for name, kind in PRECISIONS.items()
     }
-    prepared = PreparedParticles(
-        particles, decoder, metric, memory_bytes=0.0, report=lambda *_: None
-    ).batch(index)
+    prepared = PreparedParticles(particles, decoder, metric, memory_bytes=0.0).batch(index)
     return found | {
         "image_and_gradient_float16": compare(prepared.gradient, prepared.neutral_score)
     }

@@ -58,6 +58,4 @@ def untrained(arm: MovingArm, options: TrainingOptions) -> TrainedModel:
 
 @pytest.fixture
 def prepared(arm: MovingArm, untrained: TrainedModel) -> PreparedParticles:
-    return PreparedParticles(
-        arm.particles, untrained.decoder, untrained.metric, memory_bytes=1e9, report=lambda *_: None
-    )
+    return PreparedParticles(arm.particles, untrained.decoder, untrained.metric, memory_bytes=1e9)

@@ -15,9 +15,7 @@ RESOLUTION, BASE_WIDTH = 10.0, 3.0
 
 def run(arm, options, state=None, stop_after=None):
     model = build_model(arm.particles, arm.neutral, BASE_WIDTH, RESOLUTION, options)
-    prepared = PreparedParticles(
-        arm.particles, model.decoder, model.metric, memory_bytes=1e9, report=lambda *_: None
-    )
+    prepared = PreparedParticles(arm.particles, model.decoder, model.metric, memory_bytes=1e9)
     states = []
 
     def save(state):
@@ -109,7 +107,7 @@ def test_weight_decay_changes_the_result(arm, options):
 
 def test_particles_read_anew_give_the_same_batches(arm, untrained, prepared):
     streamed = PreparedParticles(
-        arm.particles, untrained.decoder, untrained.metric, memory_bytes=0.0, report=lambda *_: None
+        arm.particles, untrained.decoder, untrained.metric, memory_bytes=0.0
     )
     index = torch.tensor([3, 200, 17])
     kept, made = prepared.batch(index), streamed.batch(index)

@@ -14,9 +14,7 @@ from cryomix.fitting.preparation import PreparedParticles
 def trained(arm, options):
     options = replace(options, epochs=10, hidden=64)
     model = build_model(arm.particles, arm.neutral, 3.0, 10.0, options)
-    prepared = PreparedParticles(
-        arm.particles, model.decoder, model.metric, memory_bytes=1e9, report=lambda *_: None
-    )
+    prepared = PreparedParticles(arm.particles, model.decoder, model.metric, memory_bytes=1e9)
     train(model, prepared, options, state=None, save=lambda _: None, report=lambda *_: None)
     return model, prepared.batch(torch.arange(len(prepared)))
 

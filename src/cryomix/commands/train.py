@@ -91,9 +91,8 @@ def train_into(
     model = build_model(particles, neutral.model, neutral.base_width, resolution, options)
     model.to(device, options.precision)
     prepared = PreparedParticles(
-        particles, model.decoder, model.metric,
-        memory_bytes=options.memory_gb * 1e9, report=lambda done, total: None,
-    )  # fmt: skip
+        particles, model.decoder, model.metric, memory_bytes=options.memory_gb * 1e9
+    )
     checkpoint = job.checkpoints / "state.safetensors"
 
     def save(state: "TrainingState") -> None:

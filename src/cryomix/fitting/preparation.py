@@ -1,7 +1,7 @@
 """Particles ready for training: transformed, and with the encoder's input beside them."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -59,8 +59,6 @@ class PreparedParticles:
         The neutral model and the score. Batches come on the device of the metric.
     memory_bytes
         Of that device.
-    report
-        Told how many particles are kept, and of how many.
     """
 
     def __init__(
@@ -70,13 +68,11 @@ class PreparedParticles:
         metric: Metric,
         *,
         memory_bytes: float,
-        report: Callable[[int, int], None],
     ) -> None:
         self.particles = particles
         self.decoder = decoder
         self.metric = metric
         self._device = metric.weight.device
-        self._report = report
         ring = metric.grid.ring.flatten()
         inside = (ring >= metric.first_ring) & (ring <= metric.last_ring)
         self._band = inside.nonzero()[:, 0].to(self._device)
@@ -124,9 +120,7 @@ class PreparedParticles:
         made = self._nothing
         if reading.image is not None:
             made = self._make(reading.missing, reading.image.to(self._device, non_blocking=True))
-            if len(self._cache) < self._cache.capacity:
-                self._cache.keep(reading.missing, made)
-                self._report(len(self._cache), self._cache.capacity)
+            self._cache.keep(reading.missing, made)
         compact = self._cache.gather(reading.index, reading.missing, made)
         image_ft = expand_image(compact.image, self._band, self.metric.grid)
         batch = with_transfer(self.particles, reading.index, image_ft, self.metric.grid)
@@ -134,7 +128,7 @@ class PreparedParticles:
 
     def _make(self, index: Int64[Tensor, "made"], image: Float[Tensor, "made n n"]) -> CompactBatch:
         grid = self.metric.grid
-        # A matrix product with a single row rounds in another way than with many.
+        # Libraries treat a batch of one apart, and round its transform in another way.
         repeated = [2] if len(index) == 1 else [1]
         batch = make_batch(
             self.particles, index.repeat(repeated), image.repeat(*repeated, 1, 1), grid
