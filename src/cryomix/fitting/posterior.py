@@ -6,8 +6,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from cryomix.fitting.coarse_view import coarse_view
 from cryomix.fitting.score import score_projections
 from cryomix.fitting.trained_model import TrainedModel
+from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.particles import ParticleBatch
 from cryomix.imaging.projection import project_gaussians
 
@@ -71,8 +73,8 @@ def refine_latents(
     task = _Task(model, batch, prior)
     found = _climb(task, latent, steps)
     if candidates is not None and steps > 0:
-        value, start = _best_elsewhere(task, candidates, found)
-        other = (value > found.log_posterior - _WITHIN_REACH).nonzero()[:, 0]
+        behind, start = _best_elsewhere(task, candidates, found)
+        other = (behind < _WITHIN_REACH).nonzero()[:, 0]
         if len(other):
             second = _climb(task[other], start[other], steps)
             found = _better_of(found, second, other)
@@ -160,24 +162,29 @@ def _better_of(place: _Place, other: _Place, index: Int64[Tensor, "others"]) -> 
 def _best_elsewhere(
     task: _Task, candidates: Float[Tensor, "candidates latent"], found: _Place
 ) -> tuple[Float[Tensor, "batch"], Float[Tensor, "batch latent"]]:
-    """The best candidate on another hill than what was found, and its log posterior.
+    """The best candidate on another hill than what was found, and how far behind it is, in nats.
 
     A hilltop is a candidate that is more probable than its nearest candidates; the hilltop
-    nearest to what was found belongs to the same hill. Without another one: −∞.
+    nearest to what was found belongs to the same hill. Without another one: ∞. Hills show at
+    a coarse resolution; the search that begins there sees everything again.
     """
-    metric, shown = task.model.likelihood, task.model.decode(candidates)
-    columns = []
-    for number in range(len(candidates)):
-        projection = project_gaussians(shown[number], task.batch.poses, metric.grid)
-        columns.append(score_projections(projection, task.batch, metric))
-    value = torch.stack(columns, dim=1) - 0.5 * _distance(candidates, task.prior)
+    batch, metric = coarse_view(task.batch, task.model.likelihood)
+
+    def judge(shown: GaussianModel, latent: Tensor) -> Tensor:
+        projection = project_gaussians(shown, batch.poses, metric.grid)
+        return score_projections(projection, batch, metric) - 0.5 * _distance(latent, task.prior)
+
+    shown = task.model.decode(candidates)
+    columns = [judge(shown[row], candidates[row : row + 1]) for row in range(len(candidates))]
+    value = torch.stack(columns, dim=1)
     distance = torch.cdist(candidates, candidates).fill_diagonal_(torch.inf)
     nearest = distance.topk(min(_NEIGHBORS, len(candidates) - 1), largest=False).indices
     is_top = (value[..., None] > value[:, nearest]).all(-1)
     away = torch.where(is_top, torch.cdist(found.latent, candidates), torch.inf)
     is_top = is_top.scatter(1, away.argmin(1, keepdim=True), False)
     best = torch.where(is_top, value, -torch.inf).max(dim=1)
-    return best.values, candidates[best.indices]
+    here = judge(task.model.decode(found.latent), found.latent)
+    return here - best.values, candidates[best.indices]
 
 
 def _distance(latent: Float[Tensor, "any latent"], prior: Prior) -> Float[Tensor, "any"]:
