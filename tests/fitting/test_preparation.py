@@ -9,7 +9,7 @@ import torch
 
 from cryomix.errors import InputFileError
 from cryomix.fitting.gradients import neutral_gradient
-from cryomix.fitting.heterogeneity import build_model
+from cryomix.fitting.heterogeneity import build_model, train
 from cryomix.fitting.preparation import PreparedParticles
 from cryomix.geometry.fourier import FourierGrid
 from cryomix.geometry.poses import random_poses
@@ -199,6 +199,21 @@ def test_nothing_runs_on_after_an_error_in_the_loop(arm, untrained, reason):
     with pytest.raises(reason):
         use()
     assert readers() == []
+
+
+def test_training_ends_with_the_same_bits_however_much_is_kept(arm, options):
+    found = []
+    for memory_bytes in (0, 4e4, 1e9):
+        model = build_model(arm.particles, arm.neutral, 3.0, 10.0, options)
+        prepared = prepare(arm.particles, model, memory_bytes)
+        train(
+            model, prepared, replace(options, epochs=2),
+            state=None, save=lambda _: None, report=lambda *_: None,
+        )  # fmt: skip
+        found.append(model.tensors())
+    for other in found[1:]:
+        for name, values in found[0].items():
+            assert torch.equal(other[name], values), name
 
 
 @pytest.mark.gpu
