@@ -132,7 +132,7 @@ class TrainingOptions:
     precision: Literal["float32", "tf32", "bfloat16"] = knob(
         "tf32", "of the networks' products on a GPU; a processor always takes float32"
     )
-    memory_gb: float = knob(4.0, "keep prepared particles in memory up to this size, GB")
+    memory_gb: float = knob(1.0, "keep prepared particles in memory up to this size, GB")
     seed: int = knob(0, "seed of the random numbers")
 
     def __post_init__(self) -> None:
