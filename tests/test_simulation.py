@@ -73,8 +73,8 @@ def test_images_show_their_state_at_their_true_pose(linear):
 
 
 def test_images_have_mean_zero_and_variance_one(linear):
-    assert linear.particles.images.image.mean().item() == pytest.approx(0, abs=1e-4)
-    assert linear.particles.images.image.std().item() == pytest.approx(1, rel=1e-4)
+    assert linear.particles.images.image.mean().item() == pytest.approx(0, abs=0.01)
+    assert linear.particles.images.image.std().item() == pytest.approx(1, rel=0.01)
 
 
 def test_each_state_is_shown_equally_often(linear):

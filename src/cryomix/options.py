@@ -32,6 +32,9 @@ class SimulationOptions:
     pixel_size: float = knob(4.0, "Å per pixel")
     snr: float = knob(0.1, "variance of the signal over variance of the noise, whole box")
     pose_error_deg: float = knob(0.0, "error of the written rotations about each axis, degrees")
+    shift_px: float = knob(3.0, "largest shift along x and y, pixels")
+    defocus: tuple[float, float] = knob((8000.0, 25000.0), "least and greatest defocus, Å")
+    astigmatism: float = knob(600.0, "greatest difference between the two defoci of an image, Å")
     seed: int = knob(0, "seed of the random numbers")
 
     def __post_init__(self) -> None:
@@ -39,7 +42,31 @@ class SimulationOptions:
         _require_at_least("box_size", self.box_size, 16)
         _require_positive("pixel_size", self.pixel_size)
         _require_positive("snr", self.snr)
-        _require_at_least("pose_error_deg", self.pose_error_deg, 0)
+        for name in ("pose_error_deg", "shift_px", "astigmatism"):
+            _require_at_least(name, getattr(self, name), 0)
+        low, high = self.defocus
+        if not (math.isfinite(low) and low <= high < math.inf):
+            raise ValueError(f"defocus must be two ascending values, got {low:g} {high:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionOptions:
+    """Knobs of how an atomic model moves."""
+
+    motion: tuple[str, ...] = knob(
+        (),
+        "'rotate SELECTION by DEGREES about AXIS' or 'shift SELECTION by X,Y,Z'; twice for two "
+        "motions that do not depend on each other",
+    )
+    without: str = knob("", "selection that half of the particles lack")
+    states: int = knob(0, "states of each motion [0: 20, 36 of a full turn, or every frame]")
+    superpose: bool = knob(False, "put every frame on the first, by all atoms")
+
+    def __post_init__(self) -> None:
+        if len(self.motion) > 2:
+            raise ValueError(f"motion must be given once or twice, got {len(self.motion)} times")
+        if self.states:
+            _require_at_least("states", self.states, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
