@@ -5,16 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from cryomix.errors import InputFileError
-from cryomix.evaluation.scores import (
-    fsc_auc,
-    information_imbalance,
-    neighborhood_similarity,
-    score_latents,
-)
-from cryomix.imaging.volume import Volume
+from cryomix.evaluation.scores import score_latents
 
 _SHARED = Path(os.environ.get("CRYOMIX_SHARED", Path(__file__).parents[3] / "shared"))
 
@@ -104,54 +97,3 @@ def test_truth_of_another_length_is_refused():
         score_latents(np.eye(5), {"other": np.zeros(5)})
     with pytest.raises(InputFileError, match="finite"):
         score_latents(np.full((5, 2), np.nan), {"t": np.zeros(5)})
-
-
-def test_neighborhood_similarity_of_equal_and_of_reversed_lines():
-    line = np.linspace(0, 1, 200)[:, None] ** 1.01
-    assert neighborhood_similarity(line, 1 - 3 * line, 10) == 1
-    shuffled = np.random.default_rng(0).permutation(line)
-    assert neighborhood_similarity(line, shuffled, 10) == pytest.approx(0.05, abs=0.03)
-
-
-def test_information_imbalance_is_one_sided():
-    """A square tells its first coordinate; one coordinate does not tell the square."""
-    square = np.random.default_rng(0).random((1500, 2))
-    other = np.random.default_rng(1).random((1500, 2))
-    assert information_imbalance(square, square) == pytest.approx(31 / 1500, rel=1e-6)
-    assert information_imbalance(square, other) == pytest.approx(1, abs=0.03)
-    down, up = (
-        information_imbalance(square, square[:, :1]),
-        information_imbalance(square[:, :1], square),
-    )
-    assert down < 0.15
-    assert 0.25 < up < 0.75
-
-
-def _volume(seed: int) -> Volume:
-    generator = torch.Generator().manual_seed(seed)
-    return Volume(torch.randn(32, 32, 32, generator=generator), 3.0)
-
-
-def test_fsc_auc_of_equal_maps_ends_one_shell_before_nyquist():
-    volume = _volume(0)
-    assert fsc_auc(volume, volume) == pytest.approx(15 / 32)
-    assert fsc_auc(volume, Volume(2.5 * volume.density, 3.0)) == pytest.approx(15 / 32)
-
-
-def test_fsc_auc_of_noise_is_little_more_than_its_first_point():
-    assert fsc_auc(_volume(0), _volume(1)) == pytest.approx(0.5 / 32, abs=0.02)
-
-
-def test_fsc_auc_of_a_band_is_its_width():
-    """Equal below radius 8, unrelated beyond: shells 1 to 8 are 1."""
-    first, second = _volume(0).density, _volume(1).density
-    axis = torch.fft.fftfreq(32) * 32
-    radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt()
-    mixed = torch.where(radius < 8, torch.fft.fftn(first), torch.fft.fftn(second))
-    joined = Volume(torch.fft.ifftn(mixed).real, 3.0)
-    assert fsc_auc(_volume(0), joined) == pytest.approx(8.5 / 32, abs=0.01)
-
-
-def test_fsc_auc_needs_equal_boxes():
-    with pytest.raises(ValueError, match="boxes of 32 and 16"):
-        fsc_auc(_volume(0), Volume(torch.zeros(16, 16, 16), 3.0))
