@@ -16,24 +16,29 @@ from cryomix.simulation import Simulation
 def write_truth(path: Path, simulation: Simulation) -> None:
     """Write state, coordinate and true pose of each particle, and the Gaussians of each state.
 
-    ``which`` is the state of each particle, ``t`` its coordinate and ``c`` whether it has the
-    ligand; ``euler`` (degrees) and ``origin`` (Å) have RELION's signs; ``amps`` are the
-    masses of the Gaussians at ``states``, all of width ``sigma``.
+    ``which`` is the state of each particle, ``t`` its coordinate (absent where nothing moves),
+    ``a`` and ``b`` those of two motions, ``a`` the same as ``t``, and ``c`` whether it has the
+    ligand; ``euler`` (degrees) and ``origin`` (Å) have RELION's signs; ``amps`` are the masses
+    of the Gaussians at ``states``, in any unit, all of width ``sigma``.
     """
     molecule, state, particles = simulation.molecule, simulation.state, simulation.particles
     content = {
         "cyclic": np.array(molecule.cyclic),
         "which": state.numpy(),
-        "t": molecule.coordinate[state].numpy(),
         "euler": rotation_to_euler(simulation.poses.rotation.double()).numpy(),
         "origin": -simulation.poses.shift.numpy(),
         "states": molecule.states.center.numpy(),
         "amps": molecule.states.amplitude.numpy(),
-        "sigma": np.array(float(molecule.states.width.flatten()[0])),
+        "sigma": np.array(molecule.width),
         "apix": np.array(particles.pixel_size),
         "box": np.array(particles.box_size),
         "moving": molecule.moving.numpy(),
     }
+    if molecule.coordinate.any():
+        content["t"] = molecule.coordinate[state].numpy()
+    if molecule.second_coordinate is not None:
+        content["a"] = molecule.coordinate[state].numpy()
+        content["b"] = molecule.second_coordinate[state].numpy()
     if molecule.has_ligand is not None:
         content["c"] = molecule.has_ligand[state].numpy()
     # zipfile seeks while it writes; the atomic file takes the finished bytes.
@@ -44,18 +49,24 @@ def write_truth(path: Path, simulation: Simulation) -> None:
 
 
 def read_truth(path: Path) -> Mapping[str, np.ndarray]:
-    """All arrays of a truth file; nothing is unpickled.
+    """All arrays of a truth file; see `read_arrays`."""
+    return read_arrays(path, "a truth")
+
+
+def read_arrays(path: Path, what: str) -> Mapping[str, np.ndarray]:
+    """All arrays of an .npz file; nothing is unpickled.
 
     Raises
     ------
     InputFileError
-        If the file is missing, is no .npz, or holds anything but numbers and text.
+        If the file is missing, is no .npz, or holds anything but numbers and text; the message
+        says `what` it should have been.
     """
     try:
         with path.open("rb") as file:
             content = np.load(file, allow_pickle=False)
             if not isinstance(content, np.lib.npyio.NpzFile):
-                raise InputFileError(f"{path}: a truth must be an .npz file, got one array")
+                raise InputFileError(f"{path}: {what} must be an .npz file, got one array")
             return {name: content[name] for name in content.files}
     except FileNotFoundError as error:
         raise InputFileError(f"{path}: there is no such file") from error

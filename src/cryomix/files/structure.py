@@ -1,0 +1,125 @@
+"""Atomic models: PDB and mmCIF files, plain or compressed with gzip."""
+
+import gzip
+import importlib.util
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cryomix.errors import InputFileError
+from cryomix.simulation.structure import Structure
+
+if TYPE_CHECKING:
+    import gemmi
+
+SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
+
+_MACROMOLECULAR = {"H", "D", "C", "N", "O", "P", "S", "Se"}
+
+
+def is_structure_name(name: str) -> bool:
+    """Whether a file of that name is an atomic model."""
+    return name.lower().removesuffix(".gz").endswith(SUFFIXES)
+
+
+def read_structure(path: Path) -> Structure:
+    """The atoms of a PDB or mmCIF file, without hydrogens and water.
+
+    Chains and residue numbers are the author's, as ChimeraX shows them. Of alternative positions
+    the first is taken.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing or malformed, holds no atoms or such that are not finite, if its
+        models differ in their atoms, or if gemmi, which reads it, is not installed.
+    """
+    if importlib.util.find_spec("gemmi") is None:
+        raise InputFileError(f"{path}: atomic models need gemmi: pip install 'cryomix[model]'")
+    models = list(_parse(path, _read_text(path)))
+    atoms = [_atoms(model) for model in models]
+    if not atoms or not atoms[0]:
+        raise InputFileError(f"{path}: holds no atoms that show in a map")
+    names = [(chain, residue, atom.name) for chain, residue, atom, _ in atoms[0]]
+    for number, other in enumerate(atoms[1:], start=2):
+        if [(chain, residue, atom.name) for chain, residue, atom, _ in other] != names:
+            raise InputFileError(
+                f"{path}: all models must have the atoms of the first: it has {len(names)}, "
+                f"model {number} has {len(other)} or others"
+            )
+    position = np.array([[atom.pos.tolist() for _, _, atom, _ in model] for model in atoms])
+    if not np.isfinite(position).all():
+        model, atom, _ = np.argwhere(~np.isfinite(position))[0]
+        chain, residue, name = names[atom]
+        raise InputFileError(
+            f"{path}: positions must be finite, got NaN or infinity for {name} of "
+            f"/{chain}:{residue} in model {model + 1}"
+        )
+    return Structure(
+        source=str(path),
+        position=position,
+        mass=np.array([_element(atom, het).atomic_number for _, _, atom, het in atoms[0]], float),
+        chain=tuple(chain for chain, _, _ in names),
+        residue=np.array([residue for _, residue, _ in names], np.int64),
+        row=_rows(models[0]),
+        rows=models[0].count_atom_sites(),
+    )
+
+
+def _read_text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+        if content.startswith(b"\x1f\x8b"):
+            content = gzip.decompress(content)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputFileError(f"{path}: cannot be decompressed: {error}") from error
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return content.decode("utf-8", "replace")
+
+
+def _parse(path: Path, text: str) -> "gemmi.Structure":
+    import gemmi  # an optional dependency
+
+    try:
+        if path.name.lower().removesuffix(".gz").endswith((".cif", ".mmcif")):
+            document = gemmi.cif.read_string(text)
+            return gemmi.make_structure_from_block(document[0])
+        return gemmi.read_pdb_string(text)
+    except (ValueError, RuntimeError, IndexError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "it is empty"
+        raise InputFileError(f"{path}: not an atomic model: {reason}") from error
+
+
+def _atoms(model: "gemmi.Model") -> "list[tuple[str, int, gemmi.Atom, str]]":
+    """Chain, residue, atom and record of each atom that shows."""
+    return [
+        (chain.name, residue.seqid.num or 0, atom, residue.het_flag)
+        for chain in model
+        for residue in chain
+        for atom in residue
+        if _shows(residue, atom)
+    ]
+
+
+def _rows(model: "gemmi.Model") -> np.ndarray:
+    shows = [_shows(residue, atom) for chain in model for residue in chain for atom in residue]
+    return np.flatnonzero(shows).astype(np.int64)
+
+
+def _shows(residue: "gemmi.Residue", atom: "gemmi.Atom") -> bool:
+    if residue.is_water() or _element(atom, residue.het_flag).is_hydrogen:
+        return False
+    return atom.altloc == "\0" or atom.altloc == residue[atom.name][0].altloc
+
+
+def _element(atom: "gemmi.Atom", het: str) -> "gemmi.Element":
+    """Without a column of elements, Cα written one column too far left would be calcium."""
+    import gemmi  # an optional dependency
+
+    if het == "H" or atom.element.name in _MACROMOLECULAR:
+        return atom.element
+    letter = atom.name.lstrip("0123456789")[:1]
+    return gemmi.Element(letter) if letter in _MACROMOLECULAR else atom.element
