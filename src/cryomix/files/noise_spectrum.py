@@ -1,4 +1,4 @@
-"""Noise spectra: one value per ring, as .npz, .npy or text."""
+"""Noise spectra: one value per ring, as .npz or text."""
 
 import io
 from pathlib import Path
@@ -50,8 +50,8 @@ def read_noise_spectrum(path: Path) -> Float[Tensor, "rings"]:
 def _read_table(path: Path) -> np.ndarray:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-        skipped = 1 if lines and any(letter.isalpha() for letter in lines[0].lower()) else 0
-        text = "\n".join(lines[skipped:]).replace(",", " ").strip()
+        named = 1 if lines and not _is_numeric(lines[0]) else 0
+        text = "\n".join(lines[named:]).replace(",", " ").strip()
         if not text:
             raise InputFileError(f"{path}: a noise spectrum must have rings, got none")
         return np.loadtxt(io.StringIO(text), ndmin=2)[:, -1]
@@ -61,3 +61,11 @@ def _read_table(path: Path) -> np.ndarray:
         raise InputFileError(f"{path}: not a noise spectrum: it is no text") from error
     except ValueError as error:
         raise InputFileError(f"{path}: not a noise spectrum: {error}") from error
+
+
+def _is_numeric(line: str) -> bool:
+    try:
+        list(map(float, line.replace(",", " ").split()))
+    except ValueError:
+        return False
+    return True

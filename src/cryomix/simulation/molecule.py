@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cryomix.geometry.fourier import FourierGrid
 from cryomix.imaging.gaussians import GaussianModel
-from cryomix.imaging.volume import Volume
+from cryomix.imaging.volume import Volume, crop_volume
 
 _CHUNK = 2048
 _REACH = 5.0  # widths; beyond it a Gaussian has less than 4e-6 of its peak
@@ -59,9 +59,16 @@ class MovingMolecule:
 def mean_volume(molecule: MovingMolecule, grid: FourierGrid) -> Volume:
     """Mean density of the states: what a consensus refinement would show at best."""
     states = molecule.states
-    amplitude = states.amplitude / len(molecule.coordinate)
-    density = _spread(states.center.flatten(0, 1), amplitude.flatten(), molecule.width, grid)
-    return Volume(density, grid.pixel_size, _origin(molecule, grid))
+    still = (states.center == states.center[0]).all(-1).all(0)
+    center = torch.cat([states.center[0, still], states.center[:, ~still].flatten(0, 1)])
+    share = states.amplitude / len(molecule.coordinate)
+    amplitude = torch.cat([share[:, still].sum(0), share[:, ~still].flatten()])
+    # Gaussians of less than a pixel would alias if they were sampled at pixels.
+    finer = 1 if molecule.width >= grid.pixel_size else 2
+    fine = FourierGrid(finer * grid.box_size, grid.pixel_size / finer)
+    density = Volume(_spread(center, amplitude, molecule.width, fine), fine.pixel_size)
+    mean = crop_volume(density, grid.box_size).density
+    return Volume(mean, grid.pixel_size, _origin(molecule, grid))
 
 
 def moving_region(molecule: MovingMolecule, grid: FourierGrid) -> Volume:
