@@ -1,6 +1,6 @@
 """The maps that a job is judged by: its own, those of the consensus and of the true states."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Maps = Literal["decode", "reconstruct", "none"]
 
 IMAGES = 100  # whose own latents are judged
-_TOGETHER = (1, 3, 5, 9, 17)  # neighbouring true states that may share a map
+_TOGETHER = (1, 3, 5, 9, 17, 33, 65)  # neighbouring true states that may share a map
 _TRIED_ON = 8  # states on which their number is chosen
 _AT_ONCE = 32  # groups of particles whose maps are held at once
 _PADDING = 1.5
@@ -89,8 +89,14 @@ def score_maps(
         if highest > lowest:
             share = (scores[f"fsc_auc_{name}"] - lowest) / (highest - lowest)
             scores[f"fsc_auc_{name}_share"] = share
-    scores |= summarize(list(bounds.consensus.values()), "fsc_auc_consensus")
-    scores |= summarize(list(bounds.true_states.values()), "fsc_auc_true_states")
+    if maps == "decode":
+        (neutral,) = _decode(job, particles, np.zeros_like(latent[:1]))
+        areas = [fsc_auc(neutral, truth[number], mask) for number in bounds.consensus]
+        scores["fsc_auc_neutral"] = float(np.mean(areas))
+    for name, found in (("consensus", bounds.consensus), ("true_states", bounds.true_states)):
+        areas = list(found.values())
+        scores[f"fsc_auc_{name}"] = float(np.mean(areas))
+        scores[f"fsc_auc_{name}_std"] = float(np.std(areas))
     scores["fsc_auc_true_states_alone"] = float(np.mean(list(bounds.alone.values())))
     scores["true_states_together"] = float(bounds.together)
     return scores
@@ -122,9 +128,8 @@ def find_bounds(
 ) -> Bounds:
     """Maps of all particles, and of the particles of each true state at their true poses.
 
-    How many neighbouring states share a map is chosen by cross-validation: on eight states,
-    the number whose maps from one half of the particles agree best, on average over all shells,
-    with maps of the state alone from the other half.
+    How many neighbouring states share a map is chosen on eight states against their truth, so
+    that the bound is the highest that such a kernel can reach.
     """
     import torch
 
@@ -135,20 +140,21 @@ def find_bounds(
     well_placed = at_true_poses(particles, states)
     distance = state_distances([truth[number] for number in present])
 
-    def compare(volumes: "Iterator[Volume]") -> dict[int, float]:
-        return {
-            int(number): fsc_auc(volume, truth[number], mask)
-            for number, volume in zip(present, volumes, strict=True)
-        }
+    def compare(volume: "Volume", number: int) -> float:
+        return fsc_auc(volume, truth[number], mask)
+
+    def compare_all(volumes: "Iterator[Volume]") -> dict[int, float]:
+        pairs = zip(present.tolist(), volumes, strict=True)
+        return {number: compare(volume, number) for number, volume in pairs}
 
     everyone = torch.arange(len(particles))
     (consensus,) = _reconstruct(particles, [(everyone, torch.ones(len(everyone)))], "consensus")
-    together = _choose_together(well_placed, states, present, distance, mask)
-    alone = compare(_of_states(well_placed, states, present, distance, 1))
+    together = _choose_together(well_placed, states, present, distance, compare)
+    alone = compare_all(_of_states(well_placed, states, present, distance, 1))
     shared = alone
     if together > 1:
-        shared = compare(_of_states(well_placed, states, present, distance, together))
-    return Bounds(compare(iter([consensus] * len(present))), alone, shared, together)
+        shared = compare_all(_of_states(well_placed, states, present, distance, together))
+    return Bounds(compare_all(iter([consensus] * len(present))), alone, shared, together)
 
 
 def _make_maps(
@@ -225,28 +231,17 @@ def _choose_together(
     states: "TrueStates",
     present: "np.ndarray",
     distance: "np.ndarray",
-    mask: "Volume",
+    compare: "Callable[[Volume, int], float]",
 ) -> int:
-    from cryomix.commands.progress import counting
-    from cryomix.evaluation.maps import agreement_of_halves
-    from cryomix.reconstruction.backprojection import reconstruct_groups
-
     possible = [count for count in _TOGETHER if count < len(present)] or [1]
     tried = np.unique(np.linspace(0, len(present) - 1, _TRIED_ON).astype(int))
-    quality = np.zeros(len(possible))
-    with counting("neighbouring states joined") as report:
-        for done, row in enumerate(tried, start=1):
-            groups = [_group(states.state, present, distance, row, count) for count in possible]
-            halves = reconstruct_groups(
-                particles, [index for index, _ in groups],
-                weights=[weight for _, weight in groups], padding=_PADDING,
-            )  # fmt: skip
-            alone = halves[0]
-            for place, wide in enumerate(halves):
-                quality[place] += agreement_of_halves(wide.first, alone.second, mask)
-                quality[place] += agreement_of_halves(wide.second, alone.first, mask)
-            report(done, len(tried))
-    return possible[int(quality.argmax())]
+    pairs = [(row, count) for row in tried.tolist() for count in possible]
+    groups = [_group(states.state, present, distance, row, count) for row, count in pairs]
+    volumes = _reconstruct(particles, groups, "neighbouring true states joined")
+    quality = dict.fromkeys(possible, 0.0)
+    for (row, count), volume in zip(pairs, volumes, strict=True):
+        quality[count] += compare(volume, int(present[row]))
+    return max(possible, key=lambda count: quality[count])
 
 
 def _reconstruct(

@@ -74,12 +74,6 @@ def largest_auc(box_size: int) -> float:
     return (box_size // 2 - 1) / box_size
 
 
-def agreement_of_halves(first: Volume, second: Volume, mask: Volume) -> float:
-    """Mean of the `shell_curve` without its first point, inside a mask; noise has 0 on average."""
-    curve = shell_curve(apply_mask(first, mask), apply_mask(second, mask))
-    return float(curve[1:].mean())
-
-
 def render_states(states: TrueStates, report: Report | None = None) -> list[Volume]:
     """Density of each true state, with all detail up to Nyquist and none beyond it."""
     still = still_part(states.model)
