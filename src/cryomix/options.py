@@ -65,6 +65,8 @@ class MotionOptions:
     def __post_init__(self) -> None:
         if len(self.motion) > 2:
             raise ValueError(f"motion must be given once or twice, got {len(self.motion)} times")
+        if self.motion and self.superpose:
+            raise ValueError("superpose puts frames on each other, got a motion of one model")
         if self.states:
             _require_at_least("states", self.states, 2)
 

@@ -125,6 +125,13 @@ def test_an_ensemble_is_a_motion(ensemble, tmp_path):
     assert way.max() == pytest.approx(9, abs=1e-3)
 
 
+def test_a_motion_moves_the_first_model_and_says_so(ensemble, tmp_path, capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert simulate(ensemble, "--motion", "shift /B by 0,0,8", "-o", tmp_path / "out") == 0
+    assert f"warning: {ensemble}: only its first model is used, of 4" in capsys.readouterr().err
+
+
 def test_noise_can_have_a_spectrum(model, tmp_path):
     """Noise of the first rings only leaves the last ones without any."""
     spectrum = tmp_path / "noise.csv"

@@ -124,6 +124,11 @@ def test_maps_are_those_of_the_dense_sum(structure):
             {"motion": ("shift /B by 1,0,0", "rotate /C by 360 about 0,0,1")},
             "both be full turns or neither",
         ),
+        ({"without": "/C", "states": 3}, "--states 3: needs a motion or frames, got neither"),
+        (
+            {"motion": ("shift /B by 1,0,0", "shift /C by 1,0,0"), "states": 2000},
+            "2000 x 2000 states of .* at most 2 GB, got",
+        ),
         ({"without": "/A,B,C"}, "must leave some atoms of model.pdb, got all"),
     ],
 )
@@ -157,3 +162,10 @@ def test_arguments_are_left_alone(structure):
     move_model(structure, options("rotate /B by 80 about /B:1", without="/C"), PIXEL)
     move_frames(structure, structure.position, MotionOptions(superpose=True), PIXEL)
     assert np.array_equal(structure.position, before)
+
+
+def test_knobs_of_a_motion_are_checked():
+    with pytest.raises(ValueError, match="superpose puts frames on each other"):
+        options("shift /B by 1,0,0", superpose=True)
+    with pytest.raises(ValueError, match="states must be at least 2, got 1"):
+        options("shift /B by 1,0,0", states=1)

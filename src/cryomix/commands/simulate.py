@@ -1,5 +1,6 @@
 """`cryomix simulate`: particle sets with known truth."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from cyclopts import Parameter
 
 from cryomix.commands.flags import Flat, OutFolder
 from cryomix.commands.progress import counting
-from cryomix.errors import InputFileError, OptionError
+from cryomix.errors import DataWarning, InputFileError, OptionError
 from cryomix.options import MotionOptions, RuntimeOptions, SimulationOptions
 
 if TYPE_CHECKING:
@@ -124,13 +125,17 @@ def _read_molecule(
     from cryomix.files.structure import read_structure
     from cryomix.simulation.atomic_model import choose_frames, move_frames, move_model
 
-    structure = read_structure(path)
-    if trajectory is None and (model.motion or len(structure.position) == 1):
-        return move_model(structure, model, pixel_size)
-    if model.motion:
+    if model.motion and trajectory is not None:
         raise OptionError("--motion and --trajectory: must be one or the other, got both")
+    structure = read_structure(path)
+    models = len(structure.position)
+    if models > 1 and (model.motion or trajectory is not None):
+        text = f"{path}: only its first model is used, of {models}"
+        warnings.warn(text, DataWarning, stacklevel=2)
+    if trajectory is None and (model.motion or models == 1):
+        return move_model(structure, model, pixel_size)
     if trajectory is None:
-        chosen = choose_frames(len(structure.position), model.states, str(path))
+        chosen = choose_frames(models, model.states, str(path))
         return move_frames(structure, structure.position[chosen], model, pixel_size)
     dcd = open_dcd(trajectory)
     if dcd.atoms != structure.rows:

@@ -17,6 +17,7 @@ from cryomix.simulation.structure import Structure, select_atoms
 
 _BEAD_PIXELS, _LEAST_BEAD = 0.8, 2.5  # edge of the cells, pixels and Å
 _WIDTH = 0.6  # of the edge of a cell
+_MOST_GIGABYTES = 2
 _SEEN = 1.0  # Å: beads that move less do not count as moving, unless all do
 
 
@@ -36,7 +37,7 @@ def move_model(structure: Structure, options: MotionOptions, pixel_size: float) 
     ------
     OptionError
         If a motion or a selection cannot be read, nothing varies, two motions move the same
-        atoms, or only one of them is a full turn.
+        atoms, only one of them is a full turn, or there would be too many states.
     InputFileError
         If a selection names no atom.
     """
@@ -49,6 +50,8 @@ def move_model(structure: Structure, options: MotionOptions, pixel_size: float) 
             f"{structure.source}: something must vary: give --motion, --without or --trajectory, "
             f"or a file of several models, got one model"
         )
+    if options.states and not motions:
+        raise OptionError(f"--states {options.states}: needs a motion or frames, got neither")
     part = np.zeros(len(structure), dtype=np.int64)
     for number, motion in enumerate(motions, start=1):
         part[motion.moved] = number
@@ -56,6 +59,7 @@ def move_model(structure: Structure, options: MotionOptions, pixel_size: float) 
     beads = _Beads(position - place, part, structure.mass, removed, pixel_size)
     here = beads.pool(position - place) + place
     counts = [len(motion.coordinate) for motion in motions]
+    _require_memory(counts, len(here))
     grid = np.array(list(np.ndindex(*counts)), np.int64).reshape(math.prod(counts), len(motions))
     center = np.repeat(here[None], len(grid), axis=0)
     for number, motion in enumerate(motions):
@@ -181,6 +185,15 @@ def _require_independent(motions: Sequence[RigidMotion]) -> None:
         raise OptionError(f"--motion: two motions must move different atoms, got {both} in both")
     if motions[0].cyclic != motions[1].cyclic:
         raise OptionError("--motion: two motions must both be full turns or neither, got one")
+
+
+def _require_memory(counts: Sequence[int], beads: int) -> None:
+    gigabytes = math.prod(counts) * beads * 12e-9
+    if gigabytes > _MOST_GIGABYTES:
+        raise OptionError(
+            f"--states: {' x '.join(map(str, counts))} states of {beads} Gaussians must take at "
+            f"most {_MOST_GIGABYTES} GB, got {gigabytes:.1f} GB"
+        )
 
 
 def _superpose(
