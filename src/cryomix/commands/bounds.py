@@ -78,11 +78,10 @@ def score_maps(
         ("image", *chosen_images(state)),
     ):
         made = _make_maps(maps, job, particles, latent, index)
-        with counting(f"maps compared, one per {name}") as report:
-            areas = []
-            for volume, number in zip(made, of_state, strict=True):
-                areas.append(fsc_auc(volume, truth[number], mask))
-                report(len(areas), len(index))
+        areas = [
+            fsc_auc(volume, truth[number], mask)
+            for volume, number in zip(made, of_state, strict=True)
+        ]
         scores |= summarize(areas, f"fsc_auc_{name}")
         lowest = float(np.mean([bounds.consensus[number] for number in of_state]))
         highest = float(np.mean([bounds.true_states[number] for number in of_state]))
@@ -172,6 +171,7 @@ def _make_maps(
 def _decode(job: "JobFolder", particles: "Particles", rows: "np.ndarray") -> "Iterator[Volume]":
     import torch
 
+    from cryomix.commands.progress import counting
     from cryomix.errors import CheckpointError
     from cryomix.evaluation.maps import render_band_limited
     from cryomix.files.training import read_model
@@ -182,9 +182,11 @@ def _decode(job: "JobFolder", particles: "Particles", rows: "np.ndarray") -> "It
             f"{job.latents}: latents must be of size {model.settings.latent_size} as the model's, "
             f"got {rows.shape[1]}"
         )
-    for row in torch.from_numpy(rows).float():
-        shown = model.decode(row[None])[0]
-        yield render_band_limited(shown, particles.box_size, particles.pixel_size)
+    with counting("models decoded and compared") as report:
+        for done, row in enumerate(torch.from_numpy(rows).float(), start=1):
+            shown = model.decode(row[None])[0]
+            yield render_band_limited(shown, particles.box_size, particles.pixel_size)
+            report(done, len(rows))
 
 
 def _around(particles: "Particles", latent: "np.ndarray", rows: "np.ndarray") -> "Iterator[Volume]":
