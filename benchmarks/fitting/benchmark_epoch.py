@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from torch import Tensor
 from cryomix import __version__
 from cryomix.files.checkpoint import read_csv, write_gaussians
 from cryomix.files.relion import write_particle_set
+from cryomix.files.training import read_state
 from cryomix.geometry.fourier import FourierGrid, to_real
 from cryomix.geometry.poses import random_poses
 from cryomix.imaging.ctf import Ctf, evaluate_ctf
@@ -62,6 +64,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--memory-gb", type=float, default=1.0)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument(
+        "--epoch-only", action="store_true", help="stop before the latents of all particles"
+    )
     parser.add_argument("--keep", type=Path, help="make, or find, the particles in this folder")
     options = parser.parse_args()
 
@@ -151,9 +156,11 @@ def train(made: Path, job: Path, options: argparse.Namespace) -> dict[str, objec
         print(line, end="", file=sys.stderr, flush=True)
         if line.startswith("epoch 1:"):
             after_epoch = usage_so_far(process.pid)
+            if options.epoch_only:
+                process.send_signal(signal.SIGINT)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode and not (options.epoch_only and after_epoch):
         raise SystemExit(f"cryomix train failed with exit code {process.returncode}")
     assert_trained(job)
     processor = usage.ru_utime + usage.ru_stime
@@ -183,7 +190,12 @@ def usage_so_far(pid: int) -> dict[str, float]:
 
 def assert_trained(job: Path) -> None:
     """A training that learned nothing has no speed."""
-    gain = float(read_csv(job / "history.csv")["held_out_score"][0])
+    history = job / "history.csv"
+    if history.is_file():
+        gain = float(read_csv(history)["held_out_score"][0])
+    else:
+        (epoch,) = read_state(job / "checkpoints" / "state.safetensors").history
+        gain = epoch.held_out_score
     if not gain > 0:
         raise SystemExit(f"the held-out score is no better than the neutral model's: {gain:g}")
 
