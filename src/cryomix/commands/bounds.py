@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from cryomix.imaging.particles import Particles
     from cryomix.imaging.volume import Volume
 
-Maps = Literal["decode", "reconstruct", "none"]
-
 IMAGES = 100  # whose own latents are judged
 _TOGETHER = (1, 3, 5, 9, 17, 33, 65)  # neighbouring true states that may share a map
 _TRIED_ON = 8  # states on which their number is chosen

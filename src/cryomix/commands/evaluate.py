@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from cryomix.commands.bounds import Maps
 from cryomix.commands.flags import Flat, JobPath
 from cryomix.commands.score_table import tabulate
 from cryomix.errors import CheckpointError, CryomixError, InputFileError, OptionError
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from cryomix.imaging.particles import Particles
 
 __all__ = ["evaluate", "evaluate_into", "tabulate"]
+
+Maps = Literal["decode", "reconstruct", "none"]
 
 _RUNTIME = RuntimeOptions()
 
