@@ -18,6 +18,7 @@ def test_results_lie_where_scripts_expect_them(tmp_path):
         "checkpoints": "checkpoints",
         "latents": "latents.npy",
         "latent_std": "latent_std.npy",
+        "latent_covariance": "latent_covariance.npy",
         "particles": "particles.star",
         "history": "history.csv",
         "analysis": "analysis",

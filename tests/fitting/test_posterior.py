@@ -8,6 +8,7 @@ import torch
 from cryomix.fitting.heterogeneity import build_model, train
 from cryomix.fitting.posterior import fit_prior, refine_latents
 from cryomix.fitting.preparation import PreparedParticles
+from cryomix.fitting.representatives import Representatives
 
 
 @pytest.fixture
@@ -47,9 +48,10 @@ def test_a_second_search_saves_latents_that_start_on_the_wrong_side(arm, trained
     first = model.encode(batch.particles)
     prior = fit_prior(first)
     low, high = first.quantile(0.02), first.quantile(0.98)
-    candidates = torch.linspace(float(low), float(high), 12)[:, None]
+    latent = torch.linspace(float(low), float(high), 12)[:, None]
+    some = Representatives(latent, torch.full((12,), 1 / 12), torch.tensor(1e6))
     alone = refine_latents(model, batch.particles, -first, prior, 2)
-    helped = refine_latents(model, batch.particles, -first, prior, 2, candidates=candidates)
+    helped = refine_latents(model, batch.particles, -first, prior, 2, representatives=some)
     assert helped.score.mean() > alone.score.mean()
     together = torch.stack([helped.latent[:, 0], arm.coordinate])
     apart = torch.stack([alone.latent[:, 0], arm.coordinate])

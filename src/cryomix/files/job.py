@@ -65,6 +65,11 @@ class JobFolder:
         return self.path / "latents.npy"
 
     @property
+    def latent_covariance(self) -> Path:
+        """Covariance of the error of each particle's latent."""
+        return self.path / "latent_covariance.npy"
+
+    @property
     def latent_std(self) -> Path:
         """Its uncertainty."""
         return self.path / "latent_std.npy"

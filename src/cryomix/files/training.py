@@ -98,6 +98,7 @@ def write_training(
     """
     write_array(job.latents, found.latent.numpy())
     write_array(job.latent_std, found.std.numpy())
+    write_array(job.latent_covariance, found.covariance.numpy())
     write_particles(source, job.particles, added=latent_columns(found.latent.numpy()))
     write_csv(job.history, [field.name for field in fields(Epoch)], map(astuple, history))
     write_model(job.model, model)

@@ -3,18 +3,14 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
-from sklearn.cluster import KMeans
-from torch import Tensor
 
 from cryomix.fitting.posterior import LatentPosterior, fit_prior, refine_latents
 from cryomix.fitting.preparation import PreparedParticles
+from cryomix.fitting.representatives import find_representatives
 from cryomix.fitting.trained_model import TrainedModel
 from cryomix.processes import positions_here, sum_over_processes, take_from_first
 
 _BATCH = {"cpu": 64, "cuda": 512}
-_CANDIDATES = 24
-_SAMPLE = 10_000
 
 Report = Callable[[int, int], None]
 
@@ -38,27 +34,19 @@ def infer_latents(
     sum_over_processes([estimate])  # each process gives its rows; the others are zero
 
     prior = fit_prior(estimate).to(model.device)
-    candidates = _representatives(estimate)
-    take_from_first([candidates])
-    candidates = candidates.to(model.device)
-    latent, std, score = (
-        torch.zeros_like(values) for values in (estimate, estimate, estimate[:, 0])
-    )
+    representatives = find_representatives(estimate)
+    take_from_first(representatives.tensors())
+    representatives = representatives.to(model.device)
+    size = model.settings.latent_size
+    latent, score = torch.zeros_like(estimate), torch.zeros(len(estimate))
+    covariance = torch.zeros(len(estimate), size, size)
     for index, batch in zip(parts, prepared.batches(parts), strict=True):
         start = estimate[index].to(model.device)
-        found = refine_latents(model, batch.particles, start, prior, steps, candidates=candidates)
-        latent[index], std[index] = found.latent.cpu(), found.std.cpu()
+        found = refine_latents(
+            model, batch.particles, start, prior, steps, representatives=representatives
+        )
+        latent[index], covariance[index] = found.latent.cpu(), found.covariance.cpu()
         score[index] = found.score.cpu()
         report(int(index[-1] - here[0]) + 1, len(here))
-    sum_over_processes([latent, std, score])
-    return LatentPosterior(latent, std, score)
-
-
-def _representatives(
-    estimate: Float[Tensor, "particles latent"],
-) -> Float[Tensor, "candidates latent"]:
-    """Latents that between them are near every particle: means of k-means clusters."""
-    every = max(1, len(estimate) // _SAMPLE)
-    sample = estimate[::every].numpy()
-    means = KMeans(min(_CANDIDATES, len(sample)), n_init=1, random_state=0).fit(sample)
-    return torch.from_numpy(means.cluster_centers_).to(estimate)
+    sum_over_processes([latent, covariance, score])
+    return LatentPosterior(latent, covariance, score)

@@ -7,9 +7,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from cryomix.fitting.coarse_view import coarse_view
-from cryomix.fitting.score import score_projections
+from cryomix.fitting.representatives import Representatives, spread_over
+from cryomix.fitting.score import Metric, score_projections
 from cryomix.fitting.trained_model import TrainedModel
-from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.particles import ParticleBatch
 from cryomix.imaging.projection import project_gaussians
 
@@ -34,11 +34,26 @@ class Prior:
 
 @dataclass(frozen=True, slots=True)
 class LatentPosterior:
-    """Latents, their standard deviations, and the score with which each explains its image."""
+    """What the image of each particle says of its latent.
+
+    Attributes
+    ----------
+    latent
+        The most probable one; where the image leaves distant ones possible, their mean.
+    covariance
+        Of the error.
+    score
+        With which the most probable latent explains the image.
+    """
 
     latent: Float[Tensor, "particles latent"]
-    std: Float[Tensor, "particles latent"]
+    covariance: Float[Tensor, "particles latent latent"]
     score: Float[Tensor, "particles"]
+
+    @property
+    def std(self) -> Float[Tensor, "particles latent"]:
+        """Standard deviation of each coordinate."""
+        return self.covariance.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt()
 
 
 def fit_prior(latent: Float[Tensor, "particles latent"]) -> Prior:
@@ -58,29 +73,44 @@ def refine_latents(
     prior: Prior,
     steps: int,
     *,
-    candidates: Float[Tensor, "candidates latent"] | None = None,
+    representatives: Representatives | None = None,
 ) -> LatentPosterior:
     """Gauss–Newton steps towards each particle's most probable latent, then its covariance.
 
     The likelihood is that of the whitened image with the best scale of the projection; the
     Jacobian comes from finite differences of decoded projections. A step that does not raise
-    the posterior is not taken. ``std`` is the root of the diagonal of the inverse curvature.
+    the posterior is not taken. The covariance is the inverse curvature.
 
     Some views leave two distant latents possible, and the encoder may have chosen the wrong
-    one: the best of the `candidates` on another hill of the posterior starts a second search,
-    and the more probable of the two ends is taken.
+    one: the best of the `representatives` on another hill of the posterior starts a second
+    search, and the more probable of the two ends is taken. Where the posterior reaches further
+    over the representatives than its curvature says, its mean and covariance over them are taken.
     """
     task = _Task(model, batch, prior)
     found = _climb(task, latent, steps)
-    if candidates is not None and steps > 0:
-        behind, start = _best_elsewhere(task, candidates, found)
-        other = (behind < _WITHIN_REACH).nonzero()[:, 0]
-        if len(other):
-            second = _climb(task[other], start[other], steps)
-            found = _better_of(found, second, other)
-    information, _ = _curvature(task, found)
-    std = torch.linalg.inv(information).diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
-    return LatentPosterior(found.latent, std, _score(task, found))
+    if representatives is None or steps == 0:
+        return LatentPosterior(found.latent, _inverse_curvature(task, found), _score(task, found))
+
+    view = coarse_view(batch, model.likelihood)
+    likelihood = _judge_each(task, *view, representatives.latent)
+    behind, start = _best_elsewhere(task, view, likelihood, representatives.latent, found)
+    other = (behind < _WITHIN_REACH).nonzero()[:, 0]
+    if len(other):
+        second = _climb(task[other], start[other], steps)
+        found = _better_of(found, second, other)
+    covariance = _inverse_curvature(task, found)
+
+    spread = spread_over(representatives, likelihood, covariance)
+    wide = (spread.excess > 0).nonzero()[:, 0]
+    if view[0] is not batch and len(wide):  # seen sharply, less may be possible
+        sharp = _judge_each(task, batch[wide], model.likelihood, representatives.latent)
+        likelihood = likelihood.index_copy(0, wide, sharp)
+        spread = spread_over(representatives, likelihood, covariance)
+    return LatentPosterior(
+        torch.lerp(found.latent, spread.mean, spread.excess[:, None]),
+        torch.lerp(covariance, spread.covariance, spread.excess[:, None, None]),
+        _score(task, found),
+    )
 
 
 class _Task:
@@ -159,31 +189,41 @@ def _better_of(place: _Place, other: _Place, index: Int64[Tensor, "others"]) -> 
     )
 
 
+def _judge_each(
+    task: _Task, batch: ParticleBatch, metric: Metric, latent: Float[Tensor, "tried latent"]
+) -> Float[Tensor, "batch tried"]:
+    """Log-likelihood of the same few latents for every image of `batch`."""
+    shown = task.model.decode(latent)
+    columns = []
+    for row in range(len(latent)):
+        projection = project_gaussians(shown[row], batch.poses, metric.grid)
+        columns.append(score_projections(projection, batch, metric))
+    return torch.stack(columns, dim=1)
+
+
 def _best_elsewhere(
-    task: _Task, candidates: Float[Tensor, "candidates latent"], found: _Place
+    task: _Task,
+    view: tuple[ParticleBatch, Metric],
+    likelihood: Float[Tensor, "batch candidates"],
+    candidates: Float[Tensor, "candidates latent"],
+    found: _Place,
 ) -> tuple[Float[Tensor, "batch"], Float[Tensor, "batch latent"]]:
     """The best candidate on another hill than what was found, and how far behind it is, in nats.
 
     A hilltop is a candidate that is more probable than its nearest candidates; the hilltop
     nearest to what was found belongs to the same hill. Without another one: ∞. Hills show at
-    a coarse resolution; the search that begins there sees everything again.
+    a coarse resolution, the `view`; the search that begins there sees everything again.
     """
-    batch, metric = coarse_view(task.batch, task.model.likelihood)
-
-    def judge(shown: GaussianModel, latent: Tensor) -> Tensor:
-        projection = project_gaussians(shown, batch.poses, metric.grid)
-        return score_projections(projection, batch, metric) - 0.5 * _distance(latent, task.prior)
-
-    shown = task.model.decode(candidates)
-    columns = [judge(shown[row], candidates[row : row + 1]) for row in range(len(candidates))]
-    value = torch.stack(columns, dim=1)
+    value = likelihood - 0.5 * _distance(candidates, task.prior)
     distance = torch.cdist(candidates, candidates).fill_diagonal_(torch.inf)
     nearest = distance.topk(min(_NEIGHBORS, len(candidates) - 1), largest=False).indices
     is_top = (value[..., None] > value[:, nearest]).all(-1)
     away = torch.where(is_top, torch.cdist(found.latent, candidates), torch.inf)
     is_top = is_top.scatter(1, away.argmin(1, keepdim=True), False)
     best = torch.where(is_top, value, -torch.inf).max(dim=1)
-    here = judge(task.model.decode(found.latent), found.latent)
+    batch, metric = view
+    projection = project_gaussians(task.model.decode(found.latent), batch.poses, metric.grid)
+    here = score_projections(projection, batch, metric) - 0.5 * _distance(found.latent, task.prior)
     return here - best.values, candidates[best.indices]
 
 
@@ -191,6 +231,10 @@ def _distance(latent: Float[Tensor, "any latent"], prior: Prior) -> Float[Tensor
     """Squared distance from the prior's mean in its standard deviations."""
     offset = latent - prior.mean
     return ((offset @ prior.precision) * offset).sum(-1)
+
+
+def _inverse_curvature(task: _Task, place: _Place) -> Float[Tensor, "batch latent latent"]:
+    return torch.linalg.inv(_curvature(task, place)[0])
 
 
 def _curvature(

@@ -1,0 +1,96 @@
+"""A few latents that stand for all, and posteriors that are spread over several of them."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from sklearn.cluster import KMeans
+from torch import Tensor
+
+_COUNT = 24
+_SAMPLE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Representatives:
+    """Means of clusters of latents.
+
+    Attributes
+    ----------
+    latent
+        The means.
+    share
+        Of the particles that are nearest to each, summing to 1.
+    square_distance
+        Mean over the particles to the nearest.
+    """
+
+    latent: Float[Tensor, "representatives latent"]
+    share: Float[Tensor, "representatives"]
+    square_distance: Float[Tensor, ""]
+
+    def to(self, device: torch.device) -> "Representatives":
+        """The same on `device`."""
+        return Representatives(
+            self.latent.to(device), self.share.to(device), self.square_distance.to(device)
+        )
+
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """All of it."""
+        return self.latent, self.share, self.square_distance
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A posterior as seen from the representatives.
+
+    Attributes
+    ----------
+    mean, covariance
+        Of the posterior, if it lived on the representatives only.
+    excess
+        0 where one normal distribution around the most probable latent explains how far the
+        posterior reaches, 1 where it reaches over at least twice that variance.
+    """
+
+    mean: Float[Tensor, "batch latent"]
+    covariance: Float[Tensor, "batch latent latent"]
+    excess: Float[Tensor, "batch"]
+
+
+def find_representatives(estimate: Float[Tensor, "particles latent"]) -> Representatives:
+    """Latents that between them are near every particle: means of k-means clusters."""
+    every = max(1, len(estimate) // _SAMPLE)
+    sample = estimate[::every].cpu().numpy()
+    fit = KMeans(min(_COUNT, len(sample)), n_init=1, random_state=0).fit(sample)
+    share = torch.bincount(
+        torch.from_numpy(fit.labels_).long(), minlength=len(fit.cluster_centers_)
+    )
+    latent = torch.from_numpy(fit.cluster_centers_).to(estimate)
+    return Representatives(
+        latent, (share / len(sample)).to(estimate), latent.new_tensor(fit.inertia_ / len(sample))
+    )
+
+
+def spread_over(
+    representatives: Representatives,
+    likelihood: Float[Tensor, "batch representatives"],
+    covariance: Float[Tensor, "batch latent latent"],
+) -> Spread:
+    """Where posteriors lie that the `covariance` around their peak may not describe.
+
+    An image that leaves several distant latents possible, or a whole arc of them, has a posterior
+    that no normal distribution around its peak describes; its mean is the better estimate, and
+    its covariance the honest error. `likelihood` is the logarithm, in nats.
+    """
+    weight = (likelihood + representatives.share.clamp_min(1e-12).log()).softmax(dim=1)
+    mean = weight @ representatives.latent
+    offset = representatives.latent - mean[:, None]
+    between = torch.einsum("br,bri,brj->bij", weight, offset, offset)
+    expected = _trace(covariance) + representatives.square_distance
+    excess = (_trace(between) / expected.clamp_min(1e-12) - 1).clamp(0, 1)
+    return Spread(mean, between, excess)
+
+
+def _trace(matrix: Float[Tensor, "batch n n"]) -> Float[Tensor, "batch"]:
+    return matrix.diagonal(dim1=1, dim2=2).sum(1)

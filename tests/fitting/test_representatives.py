@@ -1,0 +1,57 @@
+"""Posteriors over a few representatives: told from those that their peak describes."""
+
+import pytest
+import torch
+
+from cryomix.fitting.representatives import Representatives, find_representatives, spread_over
+
+RING = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
+
+
+@pytest.fixture
+def ring():
+    return Representatives(RING, torch.full((4,), 0.25), torch.tensor(0.1))
+
+
+def test_a_posterior_on_one_representative_stays_with_its_peak(ring):
+    likelihood = torch.tensor([[0.0, -30.0, -30.0, -30.0]])
+    spread = spread_over(ring, likelihood, 0.01 * torch.eye(2)[None])
+    assert float(spread.excess) == 0
+
+
+def test_two_equal_hills_give_the_middle_and_the_distance_as_error(ring):
+    likelihood = torch.tensor([[0.0, -30.0, 0.0, -30.0]])
+    spread = spread_over(ring, likelihood, 0.01 * torch.eye(2)[None])
+    torch.testing.assert_close(spread.mean, torch.zeros(1, 2))
+    torch.testing.assert_close(spread.covariance, torch.tensor([[[1.0, 0.0], [0.0, 0.0]]]))
+    assert float(spread.excess) == 1
+
+
+def test_where_the_curvature_says_as_much_the_peak_stays(ring):
+    likelihood = torch.zeros(1, 4)
+    wide = spread_over(ring, likelihood, torch.eye(2)[None])
+    narrow = spread_over(ring, likelihood, 0.2 * torch.eye(2)[None])
+    assert float(wide.excess) == 0
+    assert float(narrow.excess) == pytest.approx(1)
+
+
+def test_rare_representatives_weigh_less(ring):
+    uneven = Representatives(RING, torch.tensor([0.7, 0.1, 0.1, 0.1]), torch.tensor(0.1))
+    spread = spread_over(uneven, torch.zeros(1, 4), torch.eye(2)[None])
+    torch.testing.assert_close(spread.mean, torch.tensor([[0.6, 0.0]]))
+
+
+def test_representatives_stand_for_all():
+    generator = torch.Generator().manual_seed(0)
+    angle = 6.283 * torch.rand(3000, generator=generator)
+    latent = torch.stack([angle.cos(), angle.sin()], dim=1)
+    found = find_representatives(latent)
+    assert found.share.sum() == pytest.approx(1)
+    nearest = torch.cdist(latent, found.latent).min(dim=1).values
+    assert nearest.max() < 0.35
+    assert float(found.square_distance) == pytest.approx(float(nearest.square().mean()), rel=1e-3)
+
+
+def test_fewer_latents_than_representatives():
+    found = find_representatives(torch.eye(3))
+    assert len(found.latent) == 3
