@@ -5,7 +5,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cryomix.geometry.fourier import FourierGrid
-from cryomix.imaging.products import ring_products
+from cryomix.imaging.products import ring_products, squared
 from cryomix.imaging.volume import Volume
 
 
@@ -46,11 +46,7 @@ def shell_correlation(first: Volume, second: Volume) -> Float[Tensor, "shells"]:
         sums = values.new_zeros(int(shell.max()) + 1)
         return sums.index_add(0, shell, (values * weight).flatten())[: n // 2 + 1]
 
-    power = total(_squared(a)) * total(_squared(b))
+    power = total(squared(a)) * total(squared(b))
     empty = power == 0
     cross = total((a * b.conj()).real)
     return torch.where(empty, 0.0, cross / torch.where(empty, 1.0, power).sqrt()).float()
-
-
-def _squared(value: Tensor) -> Tensor:
-    return value.real.square() + value.imag.square()

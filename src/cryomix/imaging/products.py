@@ -25,7 +25,7 @@ def ring_products(
     """Σ Re(first · conj second), Σ |first|² and Σ |second|² over each ring of the full plane."""
     if first.device.type != "cpu" or first.dtype != second.dtype:
         cross = sum_over_rings((first * second.conj()).real, grid)
-        return cross, sum_over_rings(_squared(first), grid), sum_over_rings(_squared(second), grid)
+        return cross, sum_over_rings(squared(first), grid), sum_over_rings(squared(second), grid)
     flat = [values.reshape(-1, *first.shape[-2:]) for values in (first, second)]
     cross, first_power, second_power = (
         sums.reshape(*first.shape[:-2], grid.n_rings) for sums in _RingProducts.apply(*flat, grid)
@@ -47,11 +47,12 @@ def likelihood_products(
     if projection.device.type != "cpu":
         expected = projection * (transfer * gain)
         cross = (image_ft * expected.conj()).real
-        return (cross * weight).sum((-2, -1)), (_squared(expected) * weight).sum((-2, -1))
+        return (cross * weight).sum((-2, -1)), (squared(expected) * weight).sum((-2, -1))
     return _LikelihoodProducts.apply(projection, image_ft, transfer, gain, weight)
 
 
-def _squared(value: Tensor) -> Tensor:
+def squared(value: Complex[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """|value|², without the root that `abs` would take."""
     return value.real.square() + value.imag.square()
 
 
