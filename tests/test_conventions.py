@@ -156,7 +156,7 @@ def test_means_over_rings():
     brighter = projection.clone()
     brighter[:, 0, 0] *= -5
     for kind in ("flat", "snr"):
-        metric = make_metric(kind, Spectrum(ones, ones, ones), grid, 8.0)
+        metric = make_metric(kind, Spectrum(ones, ones, ones, torch.tensor(0.01)), grid, 8.0)
         expected = score_projections(projection, batch, metric)
         torch.testing.assert_close(score_projections(brighter, batch, metric), expected)
         assert expected > 0

@@ -28,7 +28,9 @@ def scene():
     image = torch.randn(3, 98, 98, generator=generator)
     image_ft = project_gaussians(model, poses, grid) * transfer + 30 * to_fourier(image)
     ring = torch.arange(grid.n_rings)
-    spectrum = Spectrum(1 + 0.01 * ring, 9e6 * (1 + 0.1 * ring), torch.ones(grid.n_rings))
+    spectrum = Spectrum(
+        1 + 0.01 * ring, 9e6 * (1 + 0.1 * ring), torch.ones(grid.n_rings), torch.tensor(0.01)
+    )
     batch = ParticleBatch(image_ft, transfer.contiguous(), poses, torch.arange(3))
     return model, batch, make_metric("snr", spectrum, grid, 5.0)
 

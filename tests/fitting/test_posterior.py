@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from cryomix.fitting.heterogeneity import build_model, train
-from cryomix.fitting.posterior import fit_prior, refine_latents
+from cryomix.fitting.posterior import (
+    _curvature,
+    _look,
+    _Task,
+    fit_prior,
+    judge_representatives,
+    refine_latents,
+)
 from cryomix.fitting.preparation import PreparedParticles
 from cryomix.fitting.representatives import Representatives
 
@@ -51,8 +58,22 @@ def test_a_second_search_saves_latents_that_start_on_the_wrong_side(arm, trained
     latent = torch.linspace(float(low), float(high), 12)[:, None]
     some = Representatives(latent, torch.full((12,), 1 / 12), torch.tensor(1e6))
     alone = refine_latents(model, batch.particles, -first, prior, 2)
-    helped = refine_latents(model, batch.particles, -first, prior, 2, representatives=some)
+    candidates = (some, judge_representatives(model, batch.particles, some))
+    helped = refine_latents(model, batch.particles, -first, prior, 2, candidates=candidates)
     assert helped.score.mean() > alone.score.mean()
     together = torch.stack([helped.latent[:, 0], arm.coordinate])
     apart = torch.stack([alone.latent[:, 0], arm.coordinate])
     assert torch.corrcoef(together)[0, 1].abs() > torch.corrcoef(apart)[0, 1].abs()
+
+
+def test_the_slope_is_that_of_the_likelihood(arm, trained):
+    """Against differences of the log posterior along the latent axis."""
+    model, batch = trained
+    few = batch.particles[torch.arange(6)]
+    task = _Task(model, few, fit_prior(model.encode(batch.particles)))
+    latent = torch.linspace(-0.4, 0.4, 6)[:, None]
+    _, slope = _curvature(task, _look(task, latent))
+    step = 0.01
+    above, below = (_look(task, latent + sign * step).log_posterior for sign in (1, -1))
+    expected = (above - below) / (2 * step)
+    torch.testing.assert_close(slope[:, 0], expected, rtol=0.1, atol=0.1 * float(expected.std()))

@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from cryomix.fitting.representatives import Representatives, find_representatives, spread_over
+from cryomix.fitting.representatives import (
+    Representatives,
+    find_representatives,
+    populate,
+    spread_over,
+)
 
 RING = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
 
@@ -55,3 +60,19 @@ def test_representatives_stand_for_all():
 def test_fewer_latents_than_representatives():
     found = find_representatives(torch.eye(3))
     assert len(found.latent) == 3
+
+
+def test_images_take_the_share_of_models_that_explain_none_best(ring):
+    """A fifth representative in the middle of the ring, where estimates scatter to."""
+    generator = torch.Generator().manual_seed(0)
+    middle = Representatives(
+        torch.cat([RING, torch.zeros(1, 2)]), torch.full((5,), 0.2), RING.sum()
+    )
+    likelihood = torch.randn(500, 5, generator=generator)
+    likelihood[torch.arange(500), torch.arange(500) % 4] += 4.0
+    likelihood[:, 4] += 1.0
+    share = populate(middle, likelihood).share
+    assert float(share.sum()) == pytest.approx(1)
+    assert share[4] < 0.05
+    assert (share[:4] > 0.15).all()
+    assert float(middle.share[4]) == pytest.approx(0.2)

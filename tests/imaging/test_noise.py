@@ -1,5 +1,6 @@
 """Noise and signal found in simulated images are those that were put in."""
 
+import pytest
 import torch
 
 from cryomix.geometry.fourier import FourierGrid
@@ -37,3 +38,21 @@ def test_rings_without_signal_have_no_gain(model, make_particles):
     batches = iterate_batches(particles, grid, torch.arange(200), 50)
     spectrum = estimate_spectrum(single(model), batches, grid)
     assert (spectrum.gain[1:] == 0).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("deviation", [0.0, 0.3])
+def test_scales_of_single_images_are_found_to_differ(model, make_particles, deviation):
+    grid = FourierGrid(24, 2.5)
+    generator = torch.Generator().manual_seed(2)
+    poses = random_poses(1500, generator)
+    scale = 1 + deviation * torch.randn(1500, 1, generator=generator)
+    varied = GaussianModel(
+        model.center.float().expand(1500, -1, 3),
+        model.amplitude.float() * scale,
+        model.width.float().expand(1500, -1),
+    )
+    noise = 6.0
+    particles = make_particles(varied, poses, grid, noise=noise)
+    batches = iterate_batches(particles, grid, torch.arange(1500), 50)
+    found = float(estimate_spectrum(single(model), batches, grid).scale_variance)
+    assert found == pytest.approx(max(deviation, 0.05) ** 2, abs=0.02)

@@ -12,6 +12,7 @@ from cryomix.errors import ProcessError
 from cryomix.fitting.preparation import PreparedParticles
 from cryomix.fitting.trained_model import ModelSettings, TrainedModel
 from cryomix.fitting.training_step import held_out_gain, make_optimizer, training_step
+from cryomix.fitting.weight_average import WeightAverage
 from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.noise import estimate_spectrum
 from cryomix.imaging.particles import Particles, iterate_batches, working_grid
@@ -29,7 +30,7 @@ _SPECTRUM_SAMPLE = 2000
 _START_SAMPLE = 4000
 _START_SPREAD = 0.3
 _SETTLED = 0.01  # an epoch that adds less than this share of the gain so far is settled
-_DECAYS = 3
+_DECAYS = 1
 _LEAST_STEPS = 40  # an epoch of fewer steps could not tell settled from slow
 
 
@@ -54,8 +55,8 @@ class TrainingState:
     Attributes
     ----------
     tensors
-        ``model.…`` now, ``best.…`` at the best held-out score, ``optimizer.…``, and the state
-        of the random numbers.
+        ``model.…`` now, ``average.…`` its running mean, ``best.…`` that mean at the best
+        held-out score, ``optimizer.…``, and the state of the random numbers.
     history
         One entry per epoch.
     decays
@@ -108,10 +109,11 @@ def train(
 ) -> tuple[Epoch, ...]:
     """Train `model` in place until the held-out score settles; returns the history.
 
-    Each epoch takes the particles in a new order. When an epoch adds less than 1 % to the
-    held-out score, the learning rate is lowered to a third; after the fourth time, training
-    ends and the model of the best epoch is taken. `save` receives the state after each epoch;
-    given back as `state`, training goes on as if it had not stopped.
+    Each epoch takes the particles in a new order, and is judged with the running mean of the
+    weights. When it adds less than 1 % to the held-out score, the learning rate is lowered to a
+    third; the second time, training ends and the mean weights of the best epoch are taken. `save`
+    receives the state after each epoch; given back as `state`, training goes on as if it had not
+    stopped.
 
     In a run of many processes each takes its share of every batch, and all take the same step
     as one process would, up to rounding.
@@ -123,23 +125,28 @@ def train(
     """
     training, held_out = split_particles(len(prepared), options)
     optimizer = make_optimizer(model, options)
+    average = WeightAverage(model, _epoch_steps(len(training), options.batch_size))
     generator = torch.Generator().manual_seed(options.seed)
     if state is None:
         if is_first_process():
             _start(model, prepared, training, options)
         state = TrainingState({}, (), 0, float("-inf"))
     else:
-        _restore(state, model, optimizer, generator)
+        _restore(state, model, optimizer, average, generator)
     _share_beginning(model, state)
     while not state.is_finished and len(state.history) < options.epochs:
         rate = options.learning_rate / 3**state.decays
         for group in optimizer.param_groups:
             group["lr"] = rate
         order = _shuffled(training, options.batch_size, generator)
-        score = _epoch(model, prepared, order, optimizer, options, generator, report)
-        check = _held_out_score(model, prepared, held_out, options.batch_size)
+        score = _epoch(model, prepared, order, optimizer, average, options, generator, report)
+        now = model.tensors()
+        with average.in_place():
+            check = _held_out_score(model, prepared, held_out, options.batch_size)
+            averaged = model.tensors()
         epoch = Epoch(len(state.history) + 1, score, check, rate)
-        state = _next_state(state, epoch, model, optimizer, generator)
+        parts = {"model": now, "average": average.tensors(), "optimizer": _moments(optimizer)}
+        state = _next_state(state, epoch, averaged, parts, generator)
         save(state)
     model.load(_part(state, "best."))
     return state.history
@@ -179,6 +186,10 @@ def _share_beginning(model: TrainedModel, state: TrainingState) -> None:
     take_from_first([*weights, model.encoder.mean, model.encoder.scale])
 
 
+def _epoch_steps(particles: int, batch_size: int) -> int:
+    return max(math.ceil(particles / batch_size), _LEAST_STEPS)
+
+
 def _shuffled(
     training: Int64[Tensor, "training"], batch_size: int, generator: torch.Generator
 ) -> Int64[Tensor, "order"]:
@@ -193,6 +204,7 @@ def _epoch(
     prepared: PreparedParticles,
     order: Int64[Tensor, "training"],
     optimizer: torch.optim.Adam,
+    average: WeightAverage,
     options: TrainingOptions,
     generator: torch.Generator,
     report: Callable[[int, int], None],
@@ -207,6 +219,7 @@ def _epoch(
         noise = torch.randn(len(index), options.latent_size, generator=generator)[at]
         noise = noise.to(model.device, non_blocking=True)
         total += training_step(model, batch, noise, optimizer, options, whole=len(index))
+        average.update()
         done += len(index)
         report(done, len(order))
     sum_over_processes([total])
@@ -236,18 +249,17 @@ def _no_score(model: TrainedModel) -> Float64[Tensor, ""]:
 def _next_state(
     state: TrainingState,
     epoch: Epoch,
-    model: TrainedModel,
-    optimizer: torch.optim.Adam,
+    averaged: dict[str, Tensor],
+    parts: dict[str, dict[str, Tensor]],
     generator: torch.Generator,
 ) -> TrainingState:
-    now = model.tensors()
-    tensors = {f"model.{name}": value for name, value in now.items()}
+    tensors = {
+        f"{part}.{name}": value for part, named in parts.items() for name, value in named.items()
+    }
     if epoch.held_out_score > state.best:
-        tensors |= {f"best.{name}": value for name, value in now.items()}
+        tensors |= {f"best.{name}": value for name, value in averaged.items()}
     else:
         tensors |= {k: v for k, v in state.tensors.items() if k.startswith("best.")}
-    for number, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{k}": _kept(v) for k, v in values.items()}
     tensors["generator"] = generator.get_state()
     has_settled = epoch.held_out_score - state.best < _SETTLED * abs(epoch.held_out_score)
     return TrainingState(
@@ -258,13 +270,23 @@ def _next_state(
     )
 
 
+def _moments(optimizer: torch.optim.Adam) -> dict[str, Tensor]:
+    return {
+        f"{number}.{name}": _kept(value)
+        for number, values in optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+
+
 def _restore(
     state: TrainingState,
     model: TrainedModel,
     optimizer: torch.optim.Adam,
+    average: WeightAverage,
     generator: torch.Generator,
 ) -> None:
     model.load(_part(state, "model."))
+    average.load(_part(state, "average."))
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in _part(state, "optimizer.").items():
         number, kind = name.split(".", 1)

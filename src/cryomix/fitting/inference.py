@@ -3,10 +3,17 @@
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
 
-from cryomix.fitting.posterior import LatentPosterior, fit_prior, refine_latents
+from cryomix.fitting.posterior import (
+    LatentPosterior,
+    fit_prior,
+    judge_representatives,
+    refine_latents,
+)
 from cryomix.fitting.preparation import PreparedParticles
-from cryomix.fitting.representatives import find_representatives
+from cryomix.fitting.representatives import Representatives, find_representatives, populate
 from cryomix.fitting.trained_model import TrainedModel
 from cryomix.processes import positions_here, sum_over_processes, take_from_first
 
@@ -22,8 +29,9 @@ def infer_latents(
     """The encoder's estimates, refined particle by particle in `steps` Gauss–Newton steps.
 
     The prior of the refinement is the spread of the estimates themselves; the means of clusters
-    of them are where a particle is searched for a second time. In a run of many processes each
-    takes its share of the particles, and all get the latents of every particle, on the CPU.
+    of them, populated as all images say, are where a particle is searched for a second time.
+    Without steps it is the estimates. In a run of many processes each takes its share of the
+    particles, and all get the latents of every particle, on the CPU.
     """
     everyone = torch.arange(len(prepared))
     here = everyone[positions_here(everyone, len(prepared))]
@@ -34,19 +42,36 @@ def infer_latents(
     sum_over_processes([estimate])  # each process gives its rows; the others are zero
 
     prior = fit_prior(estimate).to(model.device)
-    representatives = find_representatives(estimate)
-    take_from_first(representatives.tensors())
-    representatives = representatives.to(model.device)
+    judged = None
+    if steps > 0:
+        judged = _judge(model, prepared, parts, find_representatives(estimate))
     size = model.settings.latent_size
     latent, score = torch.zeros_like(estimate), torch.zeros(len(estimate))
     covariance = torch.zeros(len(estimate), size, size)
     for index, batch in zip(parts, prepared.batches(parts), strict=True):
         start = estimate[index].to(model.device)
-        found = refine_latents(
-            model, batch.particles, start, prior, steps, representatives=representatives
-        )
+        candidates = judged and (judged[0], judged[1][index].to(model.device))
+        found = refine_latents(model, batch.particles, start, prior, steps, candidates=candidates)
         latent[index], covariance[index] = found.latent.cpu(), found.covariance.cpu()
         score[index] = found.score.cpu()
         report(int(index[-1] - here[0]) + 1, len(here))
     sum_over_processes([latent, covariance, score])
     return LatentPosterior(latent, covariance, score)
+
+
+def _judge(
+    model: TrainedModel,
+    prepared: PreparedParticles,
+    parts: list[Int64[Tensor, "_"]],
+    representatives: Representatives,
+) -> tuple[Representatives, Float[Tensor, "particles representatives"]]:
+    """How likely each representative is for every image, and how many particles are at each."""
+    take_from_first(representatives.tensors())
+    representatives = representatives.to(model.device)
+    likelihood = torch.zeros(len(prepared), len(representatives.latent))
+    for index, batch in zip(parts, prepared.batches(parts), strict=True):
+        judged = judge_representatives(model, batch.particles, representatives)
+        likelihood[index] = judged.cpu()
+    sum_over_processes([likelihood])
+    populated = populate(representatives, likelihood.to(model.device))
+    return populated, likelihood

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cryomix.fitting.coarse_view import coarse_view
 from cryomix.fitting.representatives import Representatives, spread_over
-from cryomix.fitting.score import Metric, score_projections
+from cryomix.fitting.score import Metric, log_likelihood, score_projections
 from cryomix.fitting.trained_model import TrainedModel
 from cryomix.imaging.particles import ParticleBatch
 from cryomix.imaging.projection import project_gaussians
@@ -73,26 +73,27 @@ def refine_latents(
     prior: Prior,
     steps: int,
     *,
-    representatives: Representatives | None = None,
+    candidates: tuple[Representatives, Float[Tensor, "batch representatives"]] | None = None,
 ) -> LatentPosterior:
     """Gauss–Newton steps towards each particle's most probable latent, then its covariance.
 
-    The likelihood is that of the whitened image with the best scale of the projection; the
-    Jacobian comes from finite differences of decoded projections. A step that does not raise
-    the posterior is not taken. The covariance is the inverse curvature.
+    The likelihood is that of the whitened image, its scale integrated out; the Jacobian comes
+    from finite differences of decoded projections. A step that does not raise the posterior is
+    not taken. The covariance is the inverse curvature.
 
     Some views leave two distant latents possible, and the encoder may have chosen the wrong
-    one: the best of the `representatives` on another hill of the posterior starts a second
-    search, and the more probable of the two ends is taken. Where the posterior reaches further
-    over the representatives than its curvature says, its mean and covariance over them are taken.
+    one. `candidates` are representatives, and what `judge_representatives` says of them: the best
+    one on another hill of the posterior starts a second search, and the more probable of the two
+    ends is taken. Where the posterior reaches further over the representatives than its
+    curvature says, its mean and covariance over them are taken.
     """
     task = _Task(model, batch, prior)
     found = _climb(task, latent, steps)
-    if representatives is None or steps == 0:
+    if candidates is None or steps == 0:
         return LatentPosterior(found.latent, _inverse_curvature(task, found), _score(task, found))
 
+    representatives, likelihood = candidates
     view = coarse_view(batch, model.likelihood)
-    likelihood = _judge_each(task, *view, representatives.latent)
     behind, start = _best_elsewhere(task, view, likelihood, representatives.latent, found)
     other = (behind < _WITHIN_REACH).nonzero()[:, 0]
     if len(other):
@@ -103,7 +104,7 @@ def refine_latents(
     spread = spread_over(representatives, likelihood, covariance)
     wide = (spread.excess > 0).nonzero()[:, 0]
     if view[0] is not batch and len(wide):  # seen sharply, less may be possible
-        sharp = _judge_each(task, batch[wide], model.likelihood, representatives.latent)
+        sharp = _judge_each(model, batch[wide], model.likelihood, representatives.latent)
         likelihood = likelihood.index_copy(0, wide, sharp)
         spread = spread_over(representatives, likelihood, covariance)
     return LatentPosterior(
@@ -111,6 +112,14 @@ def refine_latents(
         torch.lerp(covariance, spread.covariance, spread.excess[:, None, None]),
         _score(task, found),
     )
+
+
+@torch.no_grad()
+def judge_representatives(
+    model: TrainedModel, batch: ParticleBatch, representatives: Representatives
+) -> Float[Tensor, "batch representatives"]:
+    """Log-likelihood of each representative for each image, at a coarse resolution."""
+    return _judge_each(model, *coarse_view(batch, model.likelihood), representatives.latent)
 
 
 class _Task:
@@ -168,8 +177,8 @@ def _climb(task: _Task, latent: Tensor, steps: int) -> _Place:
 def _look(task: _Task, latent: Tensor) -> _Place:
     expected = task.expect(latent)
     cross = torch.linalg.vecdot(task.image, expected)
-    power = torch.linalg.vecdot(expected, expected).clamp_min(1e-12)
-    likelihood = 0.5 * cross * cross.abs() / power
+    power = torch.linalg.vecdot(expected, expected)
+    likelihood = log_likelihood(cross, power, task.model.likelihood.scale_variance)
     return _Place(latent, expected, likelihood, likelihood - 0.5 * _distance(latent, task.prior))
 
 
@@ -190,10 +199,13 @@ def _better_of(place: _Place, other: _Place, index: Int64[Tensor, "others"]) -> 
 
 
 def _judge_each(
-    task: _Task, batch: ParticleBatch, metric: Metric, latent: Float[Tensor, "tried latent"]
+    model: TrainedModel,
+    batch: ParticleBatch,
+    metric: Metric,
+    latent: Float[Tensor, "tried latent"],
 ) -> Float[Tensor, "batch tried"]:
     """Log-likelihood of the same few latents for every image of `batch`."""
-    shown = task.model.decode(latent)
+    shown = model.decode(latent)
     columns = []
     for row in range(len(latent)):
         projection = project_gaussians(shown[row], batch.poses, metric.grid)
@@ -242,15 +254,21 @@ def _curvature(
 ) -> tuple[Float[Tensor, "batch latent latent"], Float[Tensor, "batch latent"]]:
     """Information matrix and slope of the log posterior; the scale is integrated out."""
     expected, jacobian = place.expected, _jacobian(task, place)
-    power = expected.square().sum(-1).clamp_min(1e-12)
-    scale = ((task.image * expected).sum(-1) / power).clamp_min(0)
-    # What a change of scale explains does not tell latents apart.
-    along = torch.einsum("bzk,bk->bz", jacobian, expected) / power[:, None]
-    jacobian = jacobian - along[..., None] * expected[:, None]
-    residual = task.image - scale[:, None] * expected
+    variance = task.model.likelihood.scale_variance
+    cross = torch.linalg.vecdot(task.image, expected)
+    power = torch.linalg.vecdot(expected, expected)
+    # Mean and variance of the scale that this image has.
+    scale = ((1 + variance * cross) / (1 + variance * power)).clamp_min(0)
+    uncertain = variance / (1 + variance * power)
+    toward = torch.einsum("bzk,bk->bz", jacobian, task.image)
+    along = torch.einsum("bzk,bk->bz", jacobian, expected)
+    # What a change of scale explains tells latents apart less.
+    squared = jacobian @ jacobian.mT - uncertain[:, None, None] * (
+        along[:, :, None] * along[:, None, :]
+    )
     precision = task.prior.precision
-    information = scale[:, None, None].square() * (jacobian @ jacobian.mT) + precision
-    slope = scale[:, None] * torch.einsum("bzk,bk->bz", jacobian, residual)
+    information = scale[:, None, None].square() * squared + precision
+    slope = scale[:, None] * toward - (scale.square() + uncertain)[:, None] * along
     return information, slope - (place.latent - task.prior.mean) @ precision
 
 

@@ -1,6 +1,6 @@
 """A few latents that stand for all, and posteriors that are spread over several of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -9,6 +9,7 @@ from torch import Tensor
 
 _COUNT = 24
 _SAMPLE = 10_000
+_ROUNDS = 30  # of expectation maximisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Representatives:
     latent
         The means.
     share
-        Of the particles that are nearest to each, summing to 1.
+        Of the particles at each, summing to 1.
     square_distance
         Mean over the particles to the nearest.
     """
@@ -59,7 +60,10 @@ class Spread:
 
 
 def find_representatives(estimate: Float[Tensor, "particles latent"]) -> Representatives:
-    """Latents that between them are near every particle: means of k-means clusters."""
+    """Latents that between them are near every particle: means of k-means clusters.
+
+    The share of each is that of the estimates nearest to it.
+    """
     every = max(1, len(estimate) // _SAMPLE)
     sample = estimate[::every].cpu().numpy()
     fit = KMeans(min(_COUNT, len(sample)), n_init=1, random_state=0).fit(sample)
@@ -70,6 +74,28 @@ def find_representatives(estimate: Float[Tensor, "particles latent"]) -> Represe
     return Representatives(
         latent, (share / len(sample)).to(estimate), latent.new_tensor(fit.inertia_ / len(sample))
     )
+
+
+def populate(
+    representatives: Representatives, likelihood: Float[Tensor, "particles representatives"]
+) -> Representatives:
+    """The same, with the shares that make all images together the most likely.
+
+    Estimates scatter by their errors, also to where no particle is: between two classes, or
+    inside of a ring. There models explain the images badly, and expectation maximisation takes
+    their share away. Stopped before shares become spikes.
+
+    Parameters
+    ----------
+    representatives
+        Their shares are where it starts.
+    likelihood
+        Logarithm, in nats, of every particle's image.
+    """
+    share = representatives.share.clamp_min(1e-12)
+    for _ in range(_ROUNDS):
+        share = (likelihood + share.log()).softmax(dim=1).mean(0).clamp_min(1e-12)
+    return replace(representatives, share=share)
 
 
 def spread_over(

@@ -21,15 +21,17 @@ class Metric:
     Attributes
     ----------
     kind
-        ``snr``: log-likelihood gained over an empty image, in nats, with the best scale for
-        each particle: ½ cross²/power of the whitened image and the whitened, CTF-weighted
-        projection. ``flat``: the paper's mean FRC with the phase-flipped image.
+        ``snr``: log-likelihood gained over an empty image, in nats, of the whitened image
+        given the whitened, CTF-weighted projection times an unknown scale. ``flat``: the
+        paper's mean FRC with the phase-flipped image.
     grid
         Sampling of the images.
     first_ring, last_ring
         The band compared, both included.
     gain, weight
         Per coefficient: strength of the projections, and multiplicity over noise.
+    scale_variance
+        Of the scales of single images about 1, their mean.
     """
 
     kind: Literal["snr", "flat"]
@@ -38,6 +40,7 @@ class Metric:
     last_ring: int
     gain: Float[Tensor, "rows columns"]
     weight: Float[Tensor, "rows columns"]
+    scale_variance: Float[Tensor, ""]
 
 
 def make_metric(
@@ -48,7 +51,7 @@ def make_metric(
     ring = grid.ring.clamp_max(grid.n_rings - 1)
     band = (grid.ring >= 1) & (grid.ring <= last_ring)
     weight = torch.where(band, grid.multiplicity / spectrum.noise[ring], 0.0)
-    return Metric(kind, grid, 1, last_ring, spectrum.gain[ring], weight)
+    return Metric(kind, grid, 1, last_ring, spectrum.gain[ring], weight, spectrum.scale_variance)
 
 
 def score_projections(
@@ -63,5 +66,21 @@ def score_projections(
     cross, power = likelihood_products(
         batch.image_ft, projection, batch.transfer, metric.gain, metric.weight
     )
-    # A negative best scale would be a particle of inverted contrast: worse than no particle.
-    return 0.5 * cross * cross.abs() / power.clamp_min(1e-12)
+    return log_likelihood(cross, power, metric.scale_variance)
+
+
+def log_likelihood(
+    cross: Float[Tensor, "*batch"], power: Float[Tensor, "*batch"], variance: Float[Tensor, ""]
+) -> Float[Tensor, "*batch"]:
+    """Nats gained over an empty image, the scale of the image integrated out.
+
+    `cross` is Σ image · projection, `power` Σ projection², both whitened, and the scale s has a
+    normal distribution about 1 of `variance` v: the logarithm of the mean of
+    exp(s · cross − ½ s² · power) over s is ½ (v cross² + 2 cross − power) / (1 + v power) −
+    ½ log(1 + v power). With v = 0 it is that of a known scale, and with a very large v ½ cross² /
+    power, that of the best scale, less the logarithm.
+    """
+    # Squared with its sign: a particle of inverted contrast is worse than no particle.
+    gained = variance * cross * cross.abs() + 2 * cross - power
+    widened = 1 + variance * power
+    return 0.5 * gained / widened - 0.5 * widened.log()

@@ -65,6 +65,7 @@ class TrainedModel:
                 grid=metric.grid.to(device),
                 gain=metric.gain.to(device),
                 weight=metric.weight.to(device),
+                scale_variance=metric.scale_variance.to(device),
             )
             for metric in (self.metric, self.likelihood)
         )
@@ -83,6 +84,11 @@ class TrainedModel:
     def decode(self, latent: Float[Tensor, "models latent"]) -> GaussianModel:
         """The Gaussian model at each latent: the one function that training uses as well."""
         return self.decoder(latent)
+
+    def weights(self) -> list[Tensor]:
+        """What training changes, on the device; changing these changes the model."""
+        networks = (self.encoder, self.decoder)
+        return [weight.data for network in networks for weight in network.parameters()]
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights, statistics, neutral model and spectrum by name, copied to the CPU."""
@@ -119,4 +125,4 @@ def restore_model(settings: ModelSettings, tensors: dict[str, Tensor]) -> Traine
 
 
 _NEUTRAL = ("center", "amplitude", "width")
-_SPECTRUM = ("gain", "noise", "signal_to_noise")
+_SPECTRUM = ("gain", "noise", "signal_to_noise", "scale_variance")

@@ -1,10 +1,10 @@
 """Noise and signal per ring, estimated from the particles themselves."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from cryomix.geometry.fourier import FourierGrid, sum_over_rings
@@ -12,6 +12,8 @@ from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.particles import ParticleBatch
 from cryomix.imaging.projection import project_gaussians
 from cryomix.processes import sum_over_processes
+
+_SCALE_VARIANCE = (0.05**2, 1.0)  # least and most that is believed
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,15 @@ class Spectrum:
     signal_to_noise
         Mean over the particles of the squared signal of one coefficient, CTF included, over
         its squared noise.
+    scale_variance
+        By how much single images are stronger or weaker than `gain` says: variance of their
+        scale about 1.
     """
 
     gain: Float[Tensor, "rings"]
     noise: Float[Tensor, "rings"]
     signal_to_noise: Float[Tensor, "rings"]
+    scale_variance: Float[Tensor, ""]
 
 
 def estimate_spectrum(
@@ -39,9 +45,12 @@ def estimate_spectrum(
 ) -> Spectrum:
     """Regress the images on the CTF-weighted projections of `model`, ring by ring.
 
-    Image = gain · CTF · projection + noise; least squares over all coefficients of a ring. In a
-    run of many processes each gives its share of the batches, and all get the same spectrum.
+    Image = scale · gain · CTF · projection + noise; least squares over all coefficients of a ring,
+    with a scale of 1 on average. In a run of many processes each gives its share of the batches,
+    and all get the same spectrum.
     """
+    nothing = torch.zeros(0, grid.n_rings, dtype=torch.float64, device=grid.device)
+    single = [(nothing, nothing)]  # of each image, to tell how its scale differs
     sums = torch.zeros(3, grid.n_rings, dtype=torch.float64, device=grid.device)
     count = torch.zeros((), dtype=torch.float64, device=grid.device)
     for batch in batches:
@@ -51,7 +60,9 @@ def estimate_spectrum(
             expected.abs().square(),
             batch.image_ft.abs().square(),
         ]
-        sums += torch.stack([sum_over_rings(term, grid).double().sum(0) for term in terms])
+        cross, power, total = (sum_over_rings(term, grid).double() for term in terms)
+        single.append((cross, power))
+        sums += torch.stack([cross.sum(0), power.sum(0), total.sum(0)])
         count += len(batch)
     sum_over_processes([sums, count])
     cross, power, total = sums
@@ -64,4 +75,18 @@ def estimate_spectrum(
     gain = torch.where(unseen, 0.0, gain)
     noise = noise.clamp_min(1e-6 * total.sum() / coefficients.sum())
     signal_to_noise = gain.square() * power / coefficients / noise
-    return Spectrum(gain.float(), noise.float(), signal_to_noise.float())
+    variance = _scale_variance(single, gain, noise)
+    return Spectrum(gain.float(), noise.float(), signal_to_noise.float(), variance.float())
+
+
+def _scale_variance(
+    single: Sequence[tuple[Float64[Tensor, "_ rings"], Float64[Tensor, "_ rings"]]],
+    gain: Float64[Tensor, "rings"],
+    noise: Float64[Tensor, "rings"],
+) -> Float64[Tensor, ""]:
+    """From how much Σ image · projection scatters about Σ projection² more than noise lets it."""
+    cross = torch.cat([cross for cross, _ in single])[:, 1:] @ (gain / noise)[1:]
+    power = torch.cat([power for _, power in single])[:, 1:] @ (gain.square() / noise)[1:]
+    excess, weight = ((cross - power).square() - power).sum(), power.square().sum()
+    sum_over_processes([excess, weight])
+    return (excess / weight.clamp_min(1e-30)).clamp(*_SCALE_VARIANCE)
