@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cryomix.errors import ProcessError
 from cryomix.fitting.preparation import PreparedParticles
+from cryomix.fitting.rigidity import Rigidity
 from cryomix.fitting.trained_model import ModelSettings, TrainedModel
 from cryomix.fitting.training_step import held_out_gain, make_optimizer, training_step
 from cryomix.imaging.gaussians import GaussianModel
@@ -54,8 +55,8 @@ class TrainingState:
     Attributes
     ----------
     tensors
-        ``model.…`` now, ``best.…`` at the best held-out score, ``optimizer.…``, and the state
-        of the random numbers.
+        ``model.…`` now, ``best.…`` at the best held-out score, ``optimizer.…``, the state of
+        the random numbers, and ``rigidity.…`` if there is one.
     history
         One entry per epoch.
     decays
@@ -86,7 +87,7 @@ def build_model(
     grid = working_grid(particles, resolution)
     settings = ModelSettings(
         grid.box_size, grid.pixel_size, resolution, base_width,
-        options.latent_size, options.hidden, options.loss, options.kinds,
+        options.latent_size, options.hidden, options.loss, options.kinds, options.decoder,
     )  # fmt: skip
     sample = _permutation(len(particles), options.seed)[:_SPECTRUM_SAMPLE]
     with torch.no_grad():
@@ -124,22 +125,23 @@ def train(
     training, held_out = split_particles(len(prepared), options)
     optimizer = make_optimizer(model, options)
     generator = torch.Generator().manual_seed(options.seed)
+    rigidity = _make_rigidity(model, options)
     if state is None:
         if is_first_process():
             _start(model, prepared, training, options)
         state = TrainingState({}, (), 0, float("-inf"))
     else:
-        _restore(state, model, optimizer, generator)
+        _restore(state, model, optimizer, generator, rigidity)
     _share_beginning(model, state)
     while not state.is_finished and len(state.history) < options.epochs:
         rate = options.learning_rate / 3**state.decays
         for group in optimizer.param_groups:
             group["lr"] = rate
         order = _shuffled(training, options.batch_size, generator)
-        score = _epoch(model, prepared, order, optimizer, options, generator, report)
+        score = _epoch(model, prepared, order, optimizer, options, generator, rigidity, report)
         check = _held_out_score(model, prepared, held_out, options.batch_size)
         epoch = Epoch(len(state.history) + 1, score, check, rate)
-        state = _next_state(state, epoch, model, optimizer, generator)
+        state = _next_state(state, epoch, model, optimizer, generator, rigidity)
         save(state)
     model.load(_part(state, "best."))
     return state.history
@@ -164,6 +166,14 @@ def _start(
     sample = training[_permutation(len(training), options.seed)[: min(_START_SAMPLE, most)]]
     gradient = torch.cat([batch.gradient for batch in prepared.batches(sample.split(256))])
     model.encoder.start_from(gradient, model.decoder.varying, _START_SPREAD)
+
+
+def _make_rigidity(model: TrainedModel, options: TrainingOptions) -> Rigidity | None:
+    if not options.rigidity:
+        return None
+    return Rigidity(model.decoder.neutral, model.settings.base_width, options.rigidity).to(
+        model.device
+    )
 
 
 def _share_beginning(model: TrainedModel, state: TrainingState) -> None:
@@ -195,6 +205,7 @@ def _epoch(
     optimizer: torch.optim.Adam,
     options: TrainingOptions,
     generator: torch.Generator,
+    rigidity: Rigidity | None,
     report: Callable[[int, int], None],
 ) -> float:
     total = _no_score(model)
@@ -206,7 +217,7 @@ def _epoch(
         # Drawn for the whole batch by every process, so that all stay at the same random number.
         noise = torch.randn(len(index), options.latent_size, generator=generator)[at]
         noise = noise.to(model.device, non_blocking=True)
-        total += training_step(model, batch, noise, optimizer, options, whole=len(index))
+        total += training_step(model, batch, noise, optimizer, options, rigidity, whole=len(index))
         done += len(index)
         report(done, len(order))
     sum_over_processes([total])
@@ -239,6 +250,7 @@ def _next_state(
     model: TrainedModel,
     optimizer: torch.optim.Adam,
     generator: torch.Generator,
+    rigidity: Rigidity | None,
 ) -> TrainingState:
     now = model.tensors()
     tensors = {f"model.{name}": value for name, value in now.items()}
@@ -249,6 +261,8 @@ def _next_state(
     for number, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{k}": _kept(v) for k, v in values.items()}
     tensors["generator"] = generator.get_state()
+    if rigidity is not None:
+        tensors |= {f"rigidity.{name}": value for name, value in rigidity.tensors().items()}
     has_settled = epoch.held_out_score - state.best < _SETTLED * abs(epoch.held_out_score)
     return TrainingState(
         tensors,
@@ -263,6 +277,7 @@ def _restore(
     model: TrainedModel,
     optimizer: torch.optim.Adam,
     generator: torch.Generator,
+    rigidity: Rigidity | None,
 ) -> None:
     model.load(_part(state, "model."))
     moments: dict[int, dict[str, Tensor]] = {}
@@ -272,6 +287,8 @@ def _restore(
     kept = optimizer.state_dict()
     optimizer.load_state_dict({**kept, "state": moments})
     generator.set_state(state.tensors["generator"])
+    if rigidity is not None:
+        rigidity.load(_part(state, "rigidity."))
 
 
 def _part(state: TrainingState, prefix: str) -> dict[str, Tensor]:
