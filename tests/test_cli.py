@@ -70,6 +70,9 @@ def test_flags_keep_the_names_that_scripts_rely_on(run):
         assert f"{flag} " in output, flag
 
 
+TRAIN = ["train", "x.star", "--neutral", "x", "-o", "x"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -80,6 +83,12 @@ def test_flags_keep_the_names_that_scripts_rely_on(run):
         (["simulate", "spiral", "-o", "x"], '"linear", "cyclic", "mixture"'),
         (["simulate", "linear", "-o", "x", "--snr", "-1"], "snr must be positive, got -1"),
         (["simulate", "linear", "-o", "x", "--box", "8"], "box_size must be at least 16, got 8"),
+        ([*TRAIN, "--decoder", "x"], '"dense", "shared"'),
+        ([*TRAIN, "--rigidity", "-1"], "rigidity must be at least 0, got -1"),
+        (
+            [*TRAIN, "--rigidity", "1", "--vary", "amplitudes"],
+            "rigidity needs centers that vary, got vary 'amplitudes'",
+        ),
     ],
 )
 def test_a_wrong_command_line_gets_one_line(run, arguments, message):

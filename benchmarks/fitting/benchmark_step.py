@@ -18,6 +18,7 @@ import torch
 
 from cryomix import __version__
 from cryomix.fitting.preparation import PreparedBatch
+from cryomix.fitting.rigidity import Rigidity
 from cryomix.fitting.score import score_projections
 from cryomix.fitting.trained_model import ModelSettings, TrainedModel
 from cryomix.fitting.training_step import make_optimizer, training_loss, training_step
@@ -43,6 +44,8 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--steps", type=int, default=9)
     parser.add_argument("--loss", choices=["snr", "flat"], default="snr")
+    parser.add_argument("--decoder", choices=["dense", "shared"], default="dense")
+    parser.add_argument("--rigidity", type=float, default=0.0)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args()
 
@@ -53,6 +56,8 @@ def main() -> None:
         "box": options.box,
         "hidden": options.hidden,
         "loss": options.loss,
+        "decoder": options.decoder,
+        "rigidity": options.rigidity,
         "results": [measure(batch, device, options) for batch in options.batch],
         "device": (
             torch.cuda.get_device_name(device)
@@ -74,11 +79,15 @@ def measure(
     model, batch = make_problem(batch_size, device, options)
     assert_parity(model, batch, training)
     optimizer = make_optimizer(model, training)
+    rigidity = None
+    if options.rigidity:
+        neutral, base_width = model.decoder.neutral, model.settings.base_width
+        rigidity = Rigidity(neutral, base_width, options.rigidity).to(device)
     noise = torch.zeros(batch_size, training.latent_size, device=device)
     cpu, wall = [], []
     for _ in range(options.steps + 2):
         start, wall_start = time.process_time(), time.perf_counter()
-        training_step(model, batch, noise, optimizer, training, whole=batch_size)
+        training_step(model, batch, noise, optimizer, training, rigidity, whole=batch_size)
         if device.type == "cuda":
             torch.cuda.synchronize()
         cpu.append(time.process_time() - start)
@@ -122,7 +131,7 @@ def make_problem(
 
     settings = ModelSettings(
         options.box, PIXEL_SIZE, 2.2 * PIXEL_SIZE, 1.2 * PIXEL_SIZE,
-        4, options.hidden, options.loss, ("centers", "amplitudes", "widths"),
+        4, options.hidden, options.loss, ("centers", "amplitudes", "widths"), options.decoder,
     )  # fmt: skip
     torch.manual_seed(0)
     model = TrainedModel(settings, neutral, estimate_spectrum(neutral, [particles], grid))

@@ -147,6 +147,12 @@ class TrainingOptions:
     latent_size: int = knob(4, "dimensions of the latent space")
     vary: str = knob("centers,amplitudes,widths", "what may change from particle to particle")
     loss: Literal["snr", "flat"] = knob("snr", "weighting of the rings; flat is the paper's")
+    decoder: Literal["dense", "shared"] = knob(
+        "dense", "weights of the decoder: each Gaussian's own, or shared, so that neighbours agree"
+    )
+    rigidity: float = knob(
+        0.0, "how firmly neighbours keep their distance, as a share of the score's gradient"
+    )
     resolution: float | None = knob(None, "finest detail compared, Å [the neutral model's]")
     epochs: int = knob(60, "at most so many passes over the particles")
     batch_size: int = knob(64, "particles in each step")
@@ -167,7 +173,7 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         for name in ("latent_size", "epochs", "batch_size", "hidden"):
             _require_at_least(name, getattr(self, name), 1)
-        for name in ("latent_noise", "latent_prior", "spread_penalty", "weight_decay"):
+        for name in ("latent_noise", "latent_prior", "spread_penalty", "weight_decay", "rigidity"):
             _require_at_least(name, getattr(self, name), 0)
         _require_at_least("posterior_steps", self.posterior_steps, 0)
         _require_positive("learning_rate", self.learning_rate)
@@ -178,6 +184,8 @@ class TrainingOptions:
         unknown = set(self.kinds) - {"centers", "amplitudes", "widths"}
         if unknown or not self.kinds:
             raise ValueError(f"vary takes centers, amplitudes, widths, got {self.vary!r}")
+        if self.rigidity and "centers" not in self.kinds:
+            raise ValueError(f"rigidity needs centers that vary, got vary {self.vary!r}")
 
     @property
     def kinds(self) -> tuple[str, ...]:

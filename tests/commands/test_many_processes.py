@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(
 
 SYSTEM = ["--particles", "150", "--box", "24", "--pixel-size", "8", "--snr", "1", "--seed", "3"]
 QUICK = ["--latent-dim", "1", "--hidden", "16", "--batch-size", "63", "--threads", "1"]
+QUICK += ["--rigidity", "0.1"]
 
 
 def call(*arguments):

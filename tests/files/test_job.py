@@ -19,6 +19,8 @@ def test_results_lie_where_scripts_expect_them(tmp_path):
         "latents": "latents.npy",
         "latent_std": "latent_std.npy",
         "latent_covariance": "latent_covariance.npy",
+        "information": "information.npy",
+        "informative": "informative.npy",
         "particles": "particles.star",
         "history": "history.csv",
         "analysis": "analysis",

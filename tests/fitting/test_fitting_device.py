@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from cryomix.fitting.heterogeneity import build_model
 from cryomix.fitting.posterior import fit_prior, refine_latents
+from cryomix.fitting.rigidity import Rigidity
 from cryomix.fitting.training_step import held_out_gain, make_optimizer, training_step
 
 META = torch.device("meta")
@@ -41,21 +42,24 @@ def moved(item):
     return type(item)(*(moved(getattr(item, field.name)) for field in fields(item)))
 
 
-@pytest.fixture(params=["snr", "flat"])
+@pytest.fixture(params=[("snr", "dense"), ("flat", "dense"), ("snr", "shared")])
 def away(request, arm, options, prepared):
     """A model and a batch without values."""
-    options = replace(options, loss=request.param, spread_penalty=0.1)
+    options = replace(options, loss=request.param[0], decoder=request.param[1], spread_penalty=0.1)
     model = build_model(arm.particles, arm.neutral, 3.0, 10.0, options).to(META)
     return model, moved(prepared.batch(torch.arange(8))), options
 
 
-def test_a_training_step_never_waits(away):
+@pytest.mark.parametrize("firm", [False, True])
+def test_a_training_step_never_waits(away, arm, firm):
     model, batch, options = away
+    rigidity = Rigidity(arm.neutral, 3.0, 0.1).to(META) if firm else None
     optimizer = make_optimizer(model, options)
     noise = torch.zeros(8, 1, device=META)
-    training_step(model, batch, noise, optimizer, options, whole=8)  # makes the tensors of the grid
+    # The first makes the tensors of the grid.
+    training_step(model, batch, noise, optimizer, options, rigidity, whole=8)
     with CopiesWatched() as watch:
-        gain = training_step(model, batch, noise, optimizer, options, whole=8)
+        gain = training_step(model, batch, noise, optimizer, options, rigidity, whole=8)
     assert watch.copied == []
     assert gain.device == META
     assert all(weight.grad.device == META for weight in model.encoder.parameters())

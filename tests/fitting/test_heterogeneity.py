@@ -7,6 +7,7 @@ import torch
 
 from cryomix.fitting.heterogeneity import build_model, split_particles, train
 from cryomix.fitting.preparation import PreparedParticles
+from cryomix.fitting.rigidity import Rigidity
 from cryomix.fitting.trained_model import restore_model
 from cryomix.fitting.training_step import training_loss
 
@@ -55,9 +56,12 @@ def test_the_seed_repeats_and_another_seed_differs(arm, options):
     assert not torch.equal(latents(first, prepared), latents(other, prepared))
 
 
-def test_an_interrupted_training_ends_bit_for_bit_the_same(arm, options):
+@pytest.mark.parametrize("firm", [{}, {"decoder": "shared", "rigidity": 0.3}], ids=str)
+def test_an_interrupted_training_ends_bit_for_bit_the_same(arm, options, firm):
+    options = replace(options, **firm)
     whole, prepared, _ = run(arm, options)
     _, _, states = run(arm, options, stop_after=2)
+    assert ("rigidity.score_square" in states[-1].tensors) == bool(options.rigidity)
     resumed, _, _ = run(arm, options, state=states[-1])
     assert torch.equal(latents(whole, prepared), latents(resumed, prepared))
 
@@ -116,8 +120,22 @@ def test_particles_read_anew_give_the_same_batches(arm, untrained, prepared):
     torch.testing.assert_close(kept.gradient / scale, made.gradient / scale, rtol=1e-4, atol=1e-5)
 
 
-def test_a_model_is_restored_from_its_tensors(arm, options):
-    model, _, _ = run(arm, replace(options, epochs=1))
+def test_rigidity_changes_the_result(arm, options):
+    options = replace(options, decoder="shared")
+    free, prepared, _ = run(arm, options)
+    firm, _, _ = run(arm, replace(options, rigidity=0.3))
+    assert not torch.equal(latents(free, prepared), latents(firm, prepared))
+    springs = Rigidity(arm.neutral, BASE_WIDTH, 0.3)
+    stretch = [
+        springs.penalty(model.decode(latents(model, prepared)).center).mean()
+        for model in (free, firm)
+    ]
+    assert stretch[1] < 0.8 * stretch[0]
+
+
+@pytest.mark.parametrize("decoder", ["dense", "shared"])
+def test_a_model_is_restored_from_its_tensors(arm, options, decoder):
+    model, _, _ = run(arm, replace(options, epochs=1, decoder=decoder))
     again = restore_model(model.settings, model.tensors())
     latent = torch.tensor([[0.3], [-1.0]])
     assert torch.equal(again.decode(latent).center, model.decode(latent).center)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from cryomix.fitting.networks import KINDS, Decoder, Encoder, varying_parameters
+from cryomix.fitting.networks import KINDS, DenseDecoder, Encoder, varying_parameters
+from cryomix.fitting.shared_decoder import SharedDecoder
 from cryomix.imaging.gaussians import GaussianModel
 
 
@@ -14,15 +15,19 @@ def neutral():
     return GaussianModel(center, torch.linspace(0.1, 0.8, 9), torch.linspace(2.0, 4.0, 9))
 
 
-def decoder_of(neutral, varying, seed=0):
-    torch.manual_seed(seed)
-    decoder = Decoder(neutral, 100.0, 3.0, varying, 2, 32)
-    with torch.no_grad():  # a large network output, as after training
-        decoder.last.weight.normal_(std=2.0)
-    return decoder
+@pytest.fixture(params=[DenseDecoder, SharedDecoder])
+def decoder_of(request):
+    def decoder_of(neutral, varying):
+        torch.manual_seed(0)
+        decoder = request.param(neutral, 100.0, 3.0, varying, 2, 32)
+        with torch.no_grad():  # a large network output, as after training
+            decoder.last.weight.normal_(std=2.0)
+        return decoder
+
+    return decoder_of
 
 
-def test_latent_zero_is_the_neutral_model_exactly(neutral):
+def test_latent_zero_is_the_neutral_model_exactly(decoder_of, neutral):
     decoder = decoder_of(neutral, varying_parameters(9, KINDS))
     latent = torch.randn(50, 2)
     latent[17] = 0
@@ -32,14 +37,14 @@ def test_latent_zero_is_the_neutral_model_exactly(neutral):
         assert not torch.equal(getattr(model, name)[18], getattr(neutral, name))
 
 
-def test_near_zero_is_near_the_neutral_model(neutral):
+def test_near_zero_is_near_the_neutral_model(decoder_of, neutral):
     decoder = decoder_of(neutral, varying_parameters(9, KINDS))
     model = decoder(torch.full((1, 2), 1e-6))
     assert (model.center[0] - neutral.center).abs().max() < 1e-2
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_what_may_vary_varies(neutral, kind):
+def test_only_what_may_vary_varies(decoder_of, neutral, kind):
     decoder = decoder_of(neutral, varying_parameters(9, [kind]))
     model = decoder(torch.randn(4, 2))
     names = {"centers": "center", "amplitudes": "amplitude", "widths": "width"}
@@ -50,7 +55,7 @@ def test_only_what_may_vary_varies(neutral, kind):
         assert same == (each != kind)
 
 
-def test_only_chosen_gaussians_vary(neutral):
+def test_only_chosen_gaussians_vary(decoder_of, neutral):
     inside = torch.arange(9) < 3
     decoder = decoder_of(neutral, varying_parameters(9, KINDS, inside))
     moved = (decoder(torch.randn(4, 2)).center - neutral.center).norm(dim=-1)
@@ -63,7 +68,7 @@ def test_unknown_kind():
         varying_parameters(3, ["colors"])
 
 
-def test_units_are_bounded(neutral):
+def test_units_are_bounded(decoder_of, neutral):
     decoder = decoder_of(neutral, varying_parameters(9, KINDS))
     with torch.no_grad():
         decoder.last.weight.mul_(100)

@@ -15,7 +15,7 @@ from cryomix.fitting.posterior import (
     refine_latents,
 )
 from cryomix.fitting.preparation import PreparedParticles
-from cryomix.fitting.representatives import Representatives
+from cryomix.fitting.representatives import Representatives, find_representatives
 
 
 @pytest.fixture
@@ -77,3 +77,18 @@ def test_the_slope_is_that_of_the_likelihood(arm, trained):
     above, below = (_look(task, latent + sign * step).log_posterior for sign in (1, -1))
     expected = (above - below) / (2 * step)
     torch.testing.assert_close(slope[:, 0], expected, rtol=0.1, atol=0.1 * float(expected.std()))
+
+
+def test_views_along_the_motion_are_told_to_see_nothing(arm, trained):
+    model, batch = trained
+    first = model.encode(batch.particles)
+    some = find_representatives(first)
+    candidates = (some, judge_representatives(model, batch.particles, some))
+    prior = fit_prior(first)
+    found = refine_latents(model, batch.particles, first, prior, 2, candidates=candidates)
+    along = arm.particles.poses.rotation[:, 2, 0].abs()
+    seen = found.information[along < 0.5].median()
+    assert found.information[along > 0.97].median() < 0.6 * seen
+    assert torch.equal(found.informative, found.information >= 1)
+    unasked = refine_latents(model, batch.particles, first, prior, 0)
+    assert bool(unasked.informative.all())

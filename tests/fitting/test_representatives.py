@@ -6,6 +6,7 @@ import torch
 from cryomix.fitting.representatives import (
     Representatives,
     find_representatives,
+    information,
     populate,
     spread_over,
 )
@@ -76,3 +77,9 @@ def test_images_take_the_share_of_models_that_explain_none_best(ring):
     assert share[4] < 0.05
     assert (share[:4] > 0.15).all()
     assert float(middle.share[4]) == pytest.approx(0.2)
+
+
+def test_information_is_the_logarithm_of_what_an_image_rules_out(ring):
+    likelihood = torch.tensor([[3.0, 3.0, 3.0, 3.0], [50.0, 0.0, 0.0, 0.0], [50.0, 0.0, 50.0, 0.0]])
+    expected = torch.tensor([0.0, 4.0, 2.0]).clamp_min(1).log()
+    torch.testing.assert_close(information(ring, likelihood), expected)

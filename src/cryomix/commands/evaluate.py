@@ -214,7 +214,7 @@ def _score_error_bars(
     from cryomix.files.checkpoint import read_array
 
     # Errors of different axes go together; their standard deviations alone do not say how.
-    whole = job.path / "latent_covariance.npy"
+    whole = job.latent_covariance
     source = whole if whole.is_file() else job.latent_std
     if not source.is_file() or "t" not in truth or len(latent) < 100:
         return {}
@@ -233,7 +233,7 @@ def _score_flags(
     from cryomix.evaluation.calibration import score_flags
     from cryomix.files.checkpoint import read_array
 
-    file = job.path / "informative.npy"
+    file = job.informative
     if not file.is_file():
         return {}
     informative = read_array(file)

@@ -65,6 +65,16 @@ class JobFolder:
         return self.path / "latents.npy"
 
     @property
+    def information(self) -> Path:
+        """(particles,) float32: what each image tells of its latent, nats."""
+        return self.path / "information.npy"
+
+    @property
+    def informative(self) -> Path:
+        """(particles,) bool: whether that is at least one nat."""
+        return self.path / "informative.npy"
+
+    @property
     def latent_covariance(self) -> Path:
         """Covariance of the error of each particle's latent."""
         return self.path / "latent_covariance.npy"

@@ -99,6 +99,9 @@ def write_training(
     write_array(job.latents, found.latent.numpy())
     write_array(job.latent_std, found.std.numpy())
     write_array(job.latent_covariance, found.covariance.numpy())
+    if bool(found.information.isfinite().all()):
+        write_array(job.information, found.information.numpy())
+        write_array(job.informative, found.informative.numpy())
     write_particles(source, job.particles, added=latent_columns(found.latent.numpy()))
     write_csv(job.history, [field.name for field in fields(Epoch)], map(astuple, history))
     write_model(job.model, model)

@@ -9,10 +9,10 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from cryomix.errors import ProcessError
+from cryomix.fitting.descent import Descent, part_of
 from cryomix.fitting.preparation import PreparedParticles
 from cryomix.fitting.trained_model import ModelSettings, TrainedModel
-from cryomix.fitting.training_step import held_out_gain, make_optimizer, training_step
-from cryomix.fitting.weight_average import WeightAverage
+from cryomix.fitting.training_step import held_out_gain, training_step
 from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.noise import estimate_spectrum
 from cryomix.imaging.particles import Particles, iterate_batches, working_grid
@@ -55,8 +55,8 @@ class TrainingState:
     Attributes
     ----------
     tensors
-        ``model.…`` now, ``average.…`` its running mean, ``best.…`` that mean at the best
-        held-out score, ``optimizer.…``, and the state of the random numbers.
+        ``model.…`` now, ``best.…``, the mean weights at the best held-out score, and what
+        `Descent` gives.
     history
         One entry per epoch.
     decays
@@ -87,7 +87,7 @@ def build_model(
     grid = working_grid(particles, resolution)
     settings = ModelSettings(
         grid.box_size, grid.pixel_size, resolution, base_width,
-        options.latent_size, options.hidden, options.loss, options.kinds,
+        options.latent_size, options.hidden, options.loss, options.kinds, options.decoder,
     )  # fmt: skip
     sample = _permutation(len(particles), options.seed)[:_SPECTRUM_SAMPLE]
     with torch.no_grad():
@@ -124,31 +124,29 @@ def train(
         If the processes were not given the same `state`.
     """
     training, held_out = split_particles(len(prepared), options)
-    optimizer = make_optimizer(model, options)
-    average = WeightAverage(model, _epoch_steps(len(training), options.batch_size))
-    generator = torch.Generator().manual_seed(options.seed)
+    descent = Descent(model, options, _epoch_steps(len(training), options.batch_size))
     if state is None:
         if is_first_process():
             _start(model, prepared, training, options)
         state = TrainingState({}, (), 0, float("-inf"))
     else:
-        _restore(state, model, optimizer, average, generator)
+        model.load(part_of(state.tensors, "model."))
+        descent.load(state.tensors)
     _share_beginning(model, state)
     while not state.is_finished and len(state.history) < options.epochs:
         rate = options.learning_rate / 3**state.decays
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        order = _shuffled(training, options.batch_size, generator)
-        score = _epoch(model, prepared, order, optimizer, average, options, generator, report)
-        now = model.tensors()
-        with average.in_place():
+        descent.set_rate(rate)
+        order = _shuffled(training, options.batch_size, descent.generator)
+        score = _epoch(model, prepared, order, descent, options, report)
+        tensors = {f"model.{name}": value for name, value in model.tensors().items()}
+        tensors |= descent.tensors()
+        with descent.average.in_place():
             check = _held_out_score(model, prepared, held_out, options.batch_size)
             averaged = model.tensors()
         epoch = Epoch(len(state.history) + 1, score, check, rate)
-        parts = {"model": now, "average": average.tensors(), "optimizer": _moments(optimizer)}
-        state = _next_state(state, epoch, averaged, parts, generator)
+        state = _next_state(state, epoch, averaged, tensors)
         save(state)
-    model.load(_part(state, "best."))
+    model.load(part_of(state.tensors, "best."))
     return state.history
 
 
@@ -203,10 +201,8 @@ def _epoch(
     model: TrainedModel,
     prepared: PreparedParticles,
     order: Int64[Tensor, "training"],
-    optimizer: torch.optim.Adam,
-    average: WeightAverage,
+    descent: Descent,
     options: TrainingOptions,
-    generator: torch.Generator,
     report: Callable[[int, int], None],
 ) -> float:
     total = _no_score(model)
@@ -216,10 +212,12 @@ def _epoch(
     done = 0
     for index, at, batch in zip(parts, here, batches, strict=True):
         # Drawn for the whole batch by every process, so that all stay at the same random number.
-        noise = torch.randn(len(index), options.latent_size, generator=generator)[at]
+        noise = torch.randn(len(index), options.latent_size, generator=descent.generator)[at]
         noise = noise.to(model.device, non_blocking=True)
-        total += training_step(model, batch, noise, optimizer, options, whole=len(index))
-        average.update()
+        total += training_step(
+            model, batch, noise, descent.optimizer, options, descent.rigidity, whole=len(index)
+        )
+        descent.average.update()
         done += len(index)
         report(done, len(order))
     sum_over_processes([total])
@@ -247,65 +245,18 @@ def _no_score(model: TrainedModel) -> Float64[Tensor, ""]:
 
 
 def _next_state(
-    state: TrainingState,
-    epoch: Epoch,
-    averaged: dict[str, Tensor],
-    parts: dict[str, dict[str, Tensor]],
-    generator: torch.Generator,
+    state: TrainingState, epoch: Epoch, averaged: dict[str, Tensor], tensors: dict[str, Tensor]
 ) -> TrainingState:
-    tensors = {
-        f"{part}.{name}": value for part, named in parts.items() for name, value in named.items()
-    }
+    best = {k: v for k, v in state.tensors.items() if k.startswith("best.")}
     if epoch.held_out_score > state.best:
-        tensors |= {f"best.{name}": value for name, value in averaged.items()}
-    else:
-        tensors |= {k: v for k, v in state.tensors.items() if k.startswith("best.")}
-    tensors["generator"] = generator.get_state()
+        best = {f"best.{name}": value for name, value in averaged.items()}
     has_settled = epoch.held_out_score - state.best < _SETTLED * abs(epoch.held_out_score)
     return TrainingState(
-        tensors,
+        tensors | best,
         (*state.history, epoch),
         state.decays + has_settled,
         max(state.best, epoch.held_out_score),
     )
-
-
-def _moments(optimizer: torch.optim.Adam) -> dict[str, Tensor]:
-    return {
-        f"{number}.{name}": _kept(value)
-        for number, values in optimizer.state_dict()["state"].items()
-        for name, value in values.items()
-    }
-
-
-def _restore(
-    state: TrainingState,
-    model: TrainedModel,
-    optimizer: torch.optim.Adam,
-    average: WeightAverage,
-    generator: torch.Generator,
-) -> None:
-    model.load(_part(state, "model."))
-    average.load(_part(state, "average."))
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in _part(state, "optimizer.").items():
-        number, kind = name.split(".", 1)
-        moments.setdefault(int(number), {})[kind] = value.clone()
-    kept = optimizer.state_dict()
-    optimizer.load_state_dict({**kept, "state": moments})
-    generator.set_state(state.tensors["generator"])
-
-
-def _part(state: TrainingState, prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in state.tensors.items()
-        if name.startswith(prefix)
-    }
-
-
-def _kept(values: Tensor) -> Tensor:
-    return values.detach().to("cpu", copy=True)
 
 
 def _permutation(count: int, seed: int) -> Int64[Tensor, "count"]:

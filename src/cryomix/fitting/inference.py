@@ -46,17 +46,17 @@ def infer_latents(
     if steps > 0:
         judged = _judge(model, prepared, parts, find_representatives(estimate))
     size = model.settings.latent_size
-    latent, score = torch.zeros_like(estimate), torch.zeros(len(estimate))
-    covariance = torch.zeros(len(estimate), size, size)
+    latent, covariance = torch.zeros_like(estimate), torch.zeros(len(estimate), size, size)
+    score, information = torch.zeros(len(estimate)), torch.zeros(len(estimate))
     for index, batch in zip(parts, prepared.batches(parts), strict=True):
         start = estimate[index].to(model.device)
         candidates = judged and (judged[0], judged[1][index].to(model.device))
         found = refine_latents(model, batch.particles, start, prior, steps, candidates=candidates)
         latent[index], covariance[index] = found.latent.cpu(), found.covariance.cpu()
-        score[index] = found.score.cpu()
+        score[index], information[index] = found.score.cpu(), found.information.cpu()
         report(int(index[-1] - here[0]) + 1, len(here))
-    sum_over_processes([latent, covariance, score])
-    return LatentPosterior(latent, covariance, score)
+    sum_over_processes([latent, covariance, score, information])
+    return LatentPosterior(latent, covariance, score, information)
 
 
 def _judge(

@@ -1,4 +1,4 @@
-"""The encoder, from a particle's gradient to its latent, and the decoder, from latent to model."""
+"""The encoder, from a particle's gradient to its latent, and decoders, from latent to model."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ class Encoder(nn.Module):
         self.register_buffer("mean", torch.zeros(gaussians * 5))
         self.register_buffer("scale", torch.ones(gaussians * 5))
         self.linear = LinearLayer(gaussians * 5, latent_size, bias=False)
-        self.hidden = _hidden_layers(gaussians * 5, hidden)
+        self.hidden = hidden_layers(gaussians * 5, hidden)
         self.last = LinearLayer(hidden, latent_size)
         nn.init.zeros_(self.linear.weight)
         nn.init.normal_(self.last.weight, std=0.01)
@@ -71,11 +71,12 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Model = neutral model + three hidden layers of the latent; latent 0 is the neutral model.
+    """Model = neutral model + what a network makes of the latent; latent 0 is the neutral model.
 
     The network works on logits of network units: what is added to a parameter is
     sigmoid(l + D(z) − D(0)) − sigmoid(l), in the units of `to_physical_units`, with l the logit of
-    the neutral parameter. Parameters that may not vary stay as they are.
+    the neutral parameter. Parameters that may not vary stay as they are. Which network D is,
+    each kind of decoder says in `steps`.
     """
 
     center: Tensor
@@ -91,30 +92,29 @@ class Decoder(nn.Module):
         box_length: float,
         base_width: float,
         varying: Bool[Tensor, "gaussians 5"],
-        latent_size: int,
-        hidden: int,
     ) -> None:
         super().__init__()
-        self.latent_size = latent_size
         for name in ("center", "amplitude", "width"):
             self.register_buffer(name, getattr(neutral, name).clone())
         logit = torch.logit(to_network_units(neutral, box_length, base_width))
         self.register_buffer("logit", logit)
         self.register_buffer("varying", varying.clone())
         self.register_buffer("unit", torch.tensor([box_length] * 3 + [1.0, base_width]))
-        self.hidden = _hidden_layers(latent_size, hidden)
-        self.last = LinearLayer(hidden, logit.numel(), bias=False)
-        nn.init.normal_(self.last.weight, std=0.01)
 
     @property
     def neutral(self) -> GaussianModel:
         """The model at latent 0."""
         return GaussianModel(self.center, self.amplitude, self.width)
 
+    def steps(
+        self, latent: Float[Tensor, "particles latent"]
+    ) -> Float[Tensor, "particles gaussians 5"]:
+        """D(z) − D(0)."""
+        raise NotImplementedError
+
     def forward(self, latent: Float[Tensor, "particles latent"]) -> GaussianModel:
         """One model per latent."""
-        both = self.hidden(torch.cat([latent, torch.zeros_like(latent[:1])]))
-        step = self.last(both[:-1] - both[-1:]).reshape(len(latent), *self.logit.shape)
+        step = self.steps(latent)
         still = (latent == 0).all(-1)[:, None, None] | ~self.varying
         change = ((self.logit + step).sigmoid() - self.logit.sigmoid()) * self.unit
         # Rounding would leave a trace of D(z) − D(0) at z = 0: it is 0 there by definition.
@@ -124,6 +124,31 @@ class Decoder(nn.Module):
             (self.amplitude + change[..., 3]).clamp_min(0),
             self.width + change[..., 4],
         )
+
+
+class DenseDecoder(Decoder):
+    """Three hidden layers of the latent, and for each parameter its own weights of the last."""
+
+    def __init__(
+        self,
+        neutral: GaussianModel,
+        box_length: float,
+        base_width: float,
+        varying: Bool[Tensor, "gaussians 5"],
+        latent_size: int,
+        hidden: int,
+    ) -> None:
+        super().__init__(neutral, box_length, base_width, varying)
+        self.hidden = hidden_layers(latent_size, hidden)
+        self.last = LinearLayer(hidden, self.logit.numel(), bias=False)
+        nn.init.normal_(self.last.weight, std=0.01)
+
+    def steps(
+        self, latent: Float[Tensor, "particles latent"]
+    ) -> Float[Tensor, "particles gaussians 5"]:
+        """D(z) − D(0)."""
+        step: Tensor = self.last(above_zero(self.hidden, latent))
+        return step.reshape(len(latent), *self.logit.shape)
 
 
 def varying_parameters(
@@ -144,7 +169,16 @@ def varying_parameters(
     return varying if inside is None else varying & inside[:, None]
 
 
-def _hidden_layers(inputs: int, hidden: int) -> nn.Sequential:
+def above_zero(
+    network: nn.Module, latent: Float[Tensor, "particles latent"]
+) -> Float[Tensor, "particles outputs"]:
+    """What `network` makes of the latents, less what it makes of latent 0."""
+    both: Tensor = network(torch.cat([latent, torch.zeros_like(latent[:1])]))
+    return both[:-1] - both[-1:]
+
+
+def hidden_layers(inputs: int, hidden: int) -> nn.Sequential:
+    """Three layers, each followed by a ReLU."""
     return nn.Sequential(
         LinearLayer(inputs, hidden), nn.ReLU(),
         LinearLayer(hidden, hidden), nn.ReLU(),

@@ -98,6 +98,19 @@ def populate(
     return replace(representatives, share=share)
 
 
+def information(
+    representatives: Representatives, likelihood: Float[Tensor, "batch representatives"]
+) -> Float[Tensor, "batch"]:
+    """What each image tells about its place among the representatives, in nats.
+
+    The Kullback–Leibler divergence of its posterior from the shares of all particles: 0 if it
+    leaves all places as probable as they were, the logarithm of n if it picks one in n.
+    """
+    prior = representatives.share.clamp_min(1e-12).log()
+    posterior = (likelihood + prior).log_softmax(dim=1)
+    return (posterior.exp() * (posterior - prior)).sum(1)
+
+
 def spread_over(
     representatives: Representatives,
     likelihood: Float[Tensor, "batch representatives"],

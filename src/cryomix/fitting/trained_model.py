@@ -9,8 +9,9 @@ from torch import Tensor
 
 from cryomix.fitting.gradients import neutral_gradient
 from cryomix.fitting.linear_layer import Precision, set_precision
-from cryomix.fitting.networks import Decoder, Encoder, varying_parameters
+from cryomix.fitting.networks import Decoder, DenseDecoder, Encoder, varying_parameters
 from cryomix.fitting.score import Metric, make_metric
+from cryomix.fitting.shared_decoder import SharedDecoder
 from cryomix.geometry.fourier import FourierGrid
 from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.noise import Spectrum
@@ -29,6 +30,7 @@ class ModelSettings:
     hidden: int
     loss: Literal["snr", "flat"]
     vary: tuple[str, ...]
+    decoder: Literal["dense", "shared"] = "dense"
 
     @property
     def grid(self) -> FourierGrid:
@@ -47,7 +49,7 @@ class TrainedModel:
         self.metric: Metric = make_metric(settings.loss, spectrum, grid, settings.resolution)
         self.likelihood: Metric = make_metric("snr", spectrum, grid, settings.resolution)
         self.encoder = Encoder(len(neutral), settings.latent_size, settings.hidden)
-        self.decoder = Decoder(
+        self.decoder: Decoder = _DECODERS[settings.decoder](
             neutral, grid.box_length, settings.base_width, varying,
             settings.latent_size, settings.hidden,
         )  # fmt: skip
@@ -124,5 +126,9 @@ def restore_model(settings: ModelSettings, tensors: dict[str, Tensor]) -> Traine
     return model
 
 
+_DECODERS: dict[str, type[DenseDecoder | SharedDecoder]] = {
+    "dense": DenseDecoder,
+    "shared": SharedDecoder,
+}
 _NEUTRAL = ("center", "amplitude", "width")
 _SPECTRUM = ("gain", "noise", "signal_to_noise", "scale_variance")

@@ -1,12 +1,17 @@
 """One step of training: the loss of a batch, its gradient over all processes, and Adam."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from cryomix.fitting.preparation import PreparedBatch
+from cryomix.fitting.rigidity import Rigidity
 from cryomix.fitting.score import score_projections
 from cryomix.fitting.trained_model import TrainedModel
+from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.projection import project_gaussians
 from cryomix.options import TrainingOptions
 from cryomix.processes import sum_over_processes
@@ -20,21 +25,29 @@ def training_step(
     noise: Float[Tensor, "batch latent"],
     optimizer: torch.optim.Optimizer,
     options: TrainingOptions,
+    rigidity: Rigidity | None = None,
     *,
     whole: int,
 ) -> Float[Tensor, ""]:
     """One step on a batch of `whole` particles, of which `batch` are this process's.
 
+    `rigidity`, if there is one, adds to the gradient and takes note of it.
     Returns the sum of the scores in `batch` above the neutral model's, which stays on the
     device: nothing here waits for a GPU.
     """
     optimizer.zero_grad()
     gain = noise.new_zeros(())
+    hold = None
+    if rigidity is not None:
+        rigidity.forget()
+        hold = partial(rigidity.hold, whole=whole)
     if len(batch):
-        loss, mean_gain = training_loss(model, batch, noise, options)
+        loss, mean_gain = training_loss(model, batch, noise, options, hold)
         (loss * (len(batch) / whole)).backward()
         gain = mean_gain * len(batch)
-    sum_over_processes(_gradients(optimizer))
+    sum_over_processes([*_gradients(optimizer), *(rigidity.seen if rigidity else ())])
+    if rigidity is not None:
+        rigidity.remember()
     optimizer.step()
     return gain
 
@@ -44,10 +57,16 @@ def training_loss(
     batch: PreparedBatch,
     noise: Float[Tensor, "batch latent"],
     options: TrainingOptions,
+    hold: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """The loss of one batch, and its mean score above the neutral model's."""
+    """The loss of one batch, and its mean score above the neutral model's.
+
+    The centres of the models pass through `hold`, if given, on their way to the score.
+    """
     latent = model.encoder(batch.gradient)
     shown = model.decoder(latent + options.latent_noise * noise)
+    if hold is not None:
+        shown = GaussianModel(hold(shown.center), shown.amplitude, shown.width)
     projection = project_gaussians(shown, batch.particles.poses, model.metric.grid)
     score = score_projections(projection, batch.particles, model.metric)
     gain = (score - batch.neutral_score).mean()
