@@ -117,7 +117,8 @@ def has_grown(job: JobFolder) -> bool:
 def store_grown(job: JobFolder, neutral: StoredNeutral, added: int) -> None:
     """Put `neutral`, of whose Gaussians the last `added` are new, in the place of that of `job`.
 
-    Its Gaussians last, because they say that the step is done.
+    ``frc.csv`` stays that of the fit to the map. The Gaussians are written last, because they
+    say that the step is done.
     """
     if added:
         before = read_volume(job.neutral_map)
