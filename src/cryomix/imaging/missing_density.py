@@ -76,24 +76,11 @@ def find_missing_density(
     expected, seen = (low_pass(volume, resolution).density for volume in (rendered, mean))
     gain = _fit_gain(expected, seen, first.box_size * size / resolution)
     lacking = low_pass(Volume(_divide(seen, gain) - expected, size), resolution)
-    # What a moving domain leaves is smooth; without fine detail there is less noise and misfit.
-    coarse = _COARSE * resolution
-    model_there, lacking_there, noise_there = (
-        low_pass(volume, coarse).density
-        for volume in (rendered, lacking, Volume(_divide(noise.density, gain), size))
-    )
-    # The mean of an image is lost, so that a map has no zero: the solvent's density is the zero.
-    outside = model_there < 0.01 * model_there.max()
-    zero = float(lacking_there[outside].median()) if bool(outside.any()) else 0.0
-    peak = float(model_there.max())
-    floor = max(LEAST_DEVIATIONS * float(noise_there.std()), LEAST_SHARE_OF_PEAK * peak)
-    beside = torch.from_numpy(ndimage.maximum_filter(model_there.numpy(), size=3))
-    is_missing = lacking_there - zero > (_MISFIT * beside).clamp_min(floor)
-    is_missing &= _inscribed_sphere(model_there)
+    noise = Volume(_divide(noise.density, gain), size)
+    is_missing, filled, zero = _judge(rendered, lacking, noise, resolution)
     if within is not None:
         is_missing &= within.density > 0.5
-    least = np.pi / 6 * (resolution / size) ** 3
-    is_missing = _without_specks(is_missing, least)
+    is_missing = _without_specks(is_missing, np.pi / 6 * (resolution / size) ** 3)
     if not bool(is_missing.any()):
         return None
     density = lacking.density - zero
@@ -102,8 +89,29 @@ def find_missing_density(
         Volume(density, size),
         soft_mask(Volume(significant, size), resolution),
         float(significant.sum() / rendered.density.sum()),
-        float(is_missing.sum() / (model_there > floor).sum().clamp_min(1)),
+        float(is_missing.sum() / filled),
     )
+
+
+def _judge(
+    rendered: Volume, lacking: Volume, noise: Volume, resolution: float
+) -> tuple[Bool[Tensor, "n n n"], int, float]:
+    """Where `lacking` is significant, how many voxels the model fills, and the solvent's density.
+
+    What a moving domain leaves is smooth; without fine detail there is less noise and misfit.
+    """
+    model_there, lacking_there, noise_there = (
+        low_pass(volume, _COARSE * resolution).density for volume in (rendered, lacking, noise)
+    )
+    peak = float(model_there.max())
+    # The mean of an image is lost, so that a map has no zero: the solvent's density is the zero.
+    outside = model_there < 0.01 * peak
+    zero = float(lacking_there[outside].median()) if bool(outside.any()) else 0.0
+    floor = max(LEAST_DEVIATIONS * float(noise_there.std()), LEAST_SHARE_OF_PEAK * peak)
+    beside = torch.from_numpy(ndimage.maximum_filter(model_there.numpy(), size=3))
+    is_missing = lacking_there - zero > (_MISFIT * beside).clamp_min(floor)
+    filled = max(1, int((model_there > floor).sum()))
+    return is_missing & _inscribed_sphere(model_there), filled, zero
 
 
 def _half(first: Volume, second: Volume, sign: float) -> Volume:
