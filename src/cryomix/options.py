@@ -154,6 +154,7 @@ class TrainingOptions:
         0.0, "how firmly neighbours keep their distance, as a share of the score's gradient"
     )
     resolution: float | None = knob(None, "finest detail compared, Å [the neutral model's]")
+    grow: bool = knob(True, "add Gaussians where the particles show what the neutral model lacks")
     epochs: int = knob(60, "at most so many passes over the particles")
     batch_size: int = knob(64, "particles in each step")
     learning_rate: float = knob(5e-4, "first Adam step; lowered as the held-out score settles")

@@ -99,7 +99,7 @@ def run_into(
 
     neutral = _fit_neutral(job, consensus, mask, fit)
     if not job.model.is_file():
-        train_into(job, source, particles, neutral, options, device)
+        train_into(job, source, particles, neutral, options, device, mask)
     lines = analyze_into(job, source, AnalysisOptions(seed=options.seed))
     path = next(
         job.trajectories / f"{name}.npy"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cryomix.files.neutral_model import StoredNeutral
     from cryomix.fitting.heterogeneity import TrainingState
     from cryomix.imaging.particles import Particles
+    from cryomix.imaging.volume import Volume
 
 _DEFAULT = TrainingOptions()
 _RUNTIME = RuntimeOptions()
@@ -45,7 +46,12 @@ def train(
     from cryomix.commands.progress import say
     from cryomix.commands.record import describe_source, record_job, require_usable_images
     from cryomix.files.job import JobFolder, create_job
-    from cryomix.files.neutral_model import read_neutral, require_matching_neutral, store_neutral
+    from cryomix.files.neutral_model import (
+        has_grown,
+        read_neutral,
+        require_matching_neutral,
+        store_neutral,
+    )
     from cryomix.files.relion import read_particles
     from cryomix.processes import agree, is_first_process
 
@@ -60,7 +66,7 @@ def train(
         if not job.run_record.is_file():
             require_usable_images(dataset, particles)
         record_job(job, "train", settings, [particles, start.path], options.seed, device)
-        if not job.model.is_file():
+        if not job.model.is_file() and not has_grown(job):
             store_neutral(job, start, dataset)
 
     if agree(job.model.is_file()):
@@ -76,11 +82,14 @@ def train_into(
     neutral: "StoredNeutral",
     options: TrainingOptions,
     device: "torch.device",
+    mask: "Volume | None" = None,
 ) -> None:
     """Train on `particles`, which came from `source`, and write what was found into `job`.
 
-    Of many processes only the first writes.
+    `neutral` is that of `job`, which is replaced by what it grows to inside of `mask`. Of many
+    processes only the first writes.
     """
+    from cryomix.commands.neutral_growth import grow_neutral
     from cryomix.commands.progress import counting, say
     from cryomix.files.training import read_state, write_state, write_training
     from cryomix.fitting.heterogeneity import build_model, train
@@ -89,6 +98,8 @@ def train_into(
     from cryomix.processes import is_first_process
 
     resolution = options.resolution or neutral.resolution
+    if options.grow:
+        neutral = grow_neutral(job, particles, neutral, mask, options.seed)
     model = build_model(particles, neutral.model, neutral.base_width, resolution, options)
     model.to(device, options.precision)
     prepared = PreparedParticles(

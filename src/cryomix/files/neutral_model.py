@@ -12,7 +12,7 @@ from cryomix.files.checkpoint import (
     write_gaussians,
 )
 from cryomix.files.job import JobFolder
-from cryomix.files.mrc import write_volume
+from cryomix.files.mrc import read_volume, write_volume
 from cryomix.fitting.neutral import NeutralFit
 from cryomix.imaging.gaussians import GaussianModel, render_volume
 from cryomix.imaging.particles import Particles
@@ -35,6 +35,9 @@ class StoredNeutral:
         Edge of the box, Å.
     resolution
         Finest detail that was compared, Å.
+    added
+        How many Gaussians, the last ones, were added where the particles of a job show density
+        that the map lacks; none if nobody has looked.
     """
 
     path: Path
@@ -42,6 +45,7 @@ class StoredNeutral:
     base_width: float
     box_length: float
     resolution: float
+    added: int | None = None
 
 
 def write_neutral(folder: Path, fit: NeutralFit, consensus: Volume) -> None:
@@ -67,6 +71,7 @@ def read_neutral(path: Path) -> StoredNeutral:
     _, metadata = read_tensors(file)
     try:
         units = {name: float(metadata[name]) for name in _UNITS}
+        added = int(metadata["added"]) if "added" in metadata else None
     except KeyError as error:
         raise CheckpointError(f"{file}: not written by `cryomix neutral`: lacks {error}") from error
     except ValueError as error:
@@ -74,7 +79,7 @@ def read_neutral(path: Path) -> StoredNeutral:
     for name, value in units.items():
         if not 0 < value < float("inf"):
             raise CheckpointError(f"{file}: {name} must be positive, got {value:g}")
-    return StoredNeutral(file, model, **units)
+    return StoredNeutral(file, model, **units, added=added)
 
 
 def require_matching_neutral(neutral: StoredNeutral, particles: Particles) -> None:
@@ -88,7 +93,10 @@ def require_matching_neutral(neutral: StoredNeutral, particles: Particles) -> No
 
 
 def store_neutral(job: JobFolder, neutral: StoredNeutral, particles: Particles) -> None:
-    """Keep a copy of a neutral model in `job`, with its density on the grid of the particles."""
+    """Keep a copy of a neutral model in `job`, with its density on the grid of the particles.
+
+    It does not say what was added for the particles of another job.
+    """
     if neutral.path == job.neutral_model:
         return
     metadata = {name: repr(getattr(neutral, name)) for name in _UNITS}
@@ -99,6 +107,25 @@ def store_neutral(job: JobFolder, neutral: StoredNeutral, particles: Particles) 
     if frc.is_file():
         table = read_csv(frc)
         write_csv(job.neutral_frc, list(table), zip(*table.values(), strict=True))
+
+
+def has_grown(job: JobFolder) -> bool:
+    """Whether somebody has looked for what the neutral model of `job` lacks."""
+    return job.neutral_model.is_file() and read_neutral(job.neutral_model).added is not None
+
+
+def store_grown(job: JobFolder, neutral: StoredNeutral, added: int) -> None:
+    """Put `neutral`, of whose Gaussians the last `added` are new, in the place of that of `job`.
+
+    ``frc.csv`` stays that of the fit to the map. The Gaussians are written last, because they
+    say that the step is done.
+    """
+    if added:
+        before = read_volume(job.neutral_map)
+        density = render_volume(neutral.model, before.box_size, before.voxel_size)
+        write_volume(job.neutral_map, replace(density, origin=before.origin))
+    metadata = {name: repr(getattr(neutral, name)) for name in _UNITS}
+    write_gaussians(job.neutral_model, neutral.model, {**metadata, "added": str(added)})
 
 
 _UNITS = ("base_width", "box_length", "resolution")
