@@ -22,7 +22,7 @@ def ring():
 def test_a_posterior_on_one_representative_stays_with_its_peak(ring):
     likelihood = torch.tensor([[0.0, -30.0, -30.0, -30.0]])
     spread = spread_over(ring, likelihood, 0.01 * torch.eye(2)[None])
-    assert float(spread.excess) == 0
+    assert float(spread.trust) == 0
 
 
 def test_two_equal_hills_give_the_middle_and_the_distance_as_error(ring):
@@ -30,15 +30,15 @@ def test_two_equal_hills_give_the_middle_and_the_distance_as_error(ring):
     spread = spread_over(ring, likelihood, 0.01 * torch.eye(2)[None])
     torch.testing.assert_close(spread.mean, torch.zeros(1, 2))
     torch.testing.assert_close(spread.covariance, torch.tensor([[[1.0, 0.0], [0.0, 0.0]]]))
-    assert float(spread.excess) == 1
+    assert float(spread.trust) == 1
 
 
 def test_where_the_curvature_says_as_much_the_peak_stays(ring):
     likelihood = torch.zeros(1, 4)
-    wide = spread_over(ring, likelihood, torch.eye(2)[None])
+    wide = spread_over(ring, likelihood, torch.tensor([[[2.0, 0.0], [0.0, 0.01]]]))
     narrow = spread_over(ring, likelihood, 0.2 * torch.eye(2)[None])
-    assert float(wide.excess) == 0
-    assert float(narrow.excess) == pytest.approx(1)
+    assert float(wide.trust) == 0
+    assert float(narrow.trust) == pytest.approx(1)
 
 
 def test_rare_representatives_weigh_less(ring):
@@ -83,3 +83,12 @@ def test_information_is_the_logarithm_of_what_an_image_rules_out(ring):
     likelihood = torch.tensor([[3.0, 3.0, 3.0, 3.0], [50.0, 0.0, 0.0, 0.0], [50.0, 0.0, 50.0, 0.0]])
     expected = torch.tensor([0.0, 4.0, 2.0]).clamp_min(1).log()
     torch.testing.assert_close(information(ring, likelihood), expected)
+
+
+def test_a_peak_that_is_wide_along_every_axis_is_left_for_the_representatives(ring):
+    likelihood = torch.zeros(3, 4)
+    width = torch.tensor([0.04, 0.075, 0.12])  # beside 0.1 / 2
+    wide = spread_over(
+        ring, likelihood - 30 * (RING[:, 0] < 1), width[:, None, None] * torch.eye(2)
+    )
+    torch.testing.assert_close(wide.trust, torch.tensor([0.0, 0.5, 1.0]))

@@ -116,14 +116,14 @@ def refine_latents(
     covariance = _inverse_curvature(task, found)
 
     spread = spread_over(representatives, likelihood, covariance)
-    wide = (spread.excess > 0).nonzero()[:, 0]
+    wide = (spread.trust > 0).nonzero()[:, 0]
     if view[0] is not batch and len(wide):  # seen sharply, less may be possible
         sharp = _judge_each(model, batch[wide], model.likelihood, representatives.latent)
         likelihood = likelihood.index_copy(0, wide, sharp)
         spread = spread_over(representatives, likelihood, covariance)
     return LatentPosterior(
-        torch.lerp(found.latent, spread.mean, spread.excess[:, None]),
-        torch.lerp(covariance, spread.covariance, spread.excess[:, None, None]),
+        torch.lerp(found.latent, spread.mean, spread.trust[:, None]),
+        torch.lerp(covariance, spread.covariance, spread.trust[:, None, None]),
         _score(task, found),
         information(representatives, likelihood),
     )

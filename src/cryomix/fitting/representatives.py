@@ -49,14 +49,13 @@ class Spread:
     ----------
     mean, covariance
         Of the posterior, if it lived on the representatives only.
-    excess
-        0 where one normal distribution around the most probable latent explains how far the
-        posterior reaches, 1 where it reaches over at least twice that variance.
+    trust
+        From 0, the peak describes the posterior better, to 1, the representatives do.
     """
 
     mean: Float[Tensor, "batch latent"]
     covariance: Float[Tensor, "batch latent latent"]
-    excess: Float[Tensor, "batch"]
+    trust: Float[Tensor, "batch"]
 
 
 def find_representatives(estimate: Float[Tensor, "particles latent"]) -> Representatives:
@@ -120,15 +119,22 @@ def spread_over(
 
     An image that leaves several distant latents possible, or a whole arc of them, has a posterior
     that no normal distribution around its peak describes; its mean is the better estimate, and
-    its covariance the honest error. `likelihood` is the logarithm, in nats.
+    its covariance the honest error. It is trusted where it reaches over once to twice the
+    variance that the peak and the distance between representatives explain. It is trusted as
+    well where the peak is wide along every axis, its variance once to twice that of the particles
+    about their representative: so many then take part that they show a shape that a normal
+    distribution has not. `likelihood` is the logarithm, in nats.
     """
     weight = (likelihood + representatives.share.clamp_min(1e-12).log()).softmax(dim=1)
     mean = weight @ representatives.latent
     offset = representatives.latent - mean[:, None]
     between = torch.einsum("br,bri,brj->bij", weight, offset, offset)
     expected = _trace(covariance) + representatives.square_distance
-    excess = (_trace(between) / expected.clamp_min(1e-12) - 1).clamp(0, 1)
-    return Spread(mean, between, excess)
+    excess = _trace(between) / expected.clamp_min(1e-12) - 1
+    along_axis = representatives.square_distance / covariance.shape[-1]
+    narrowest = torch.linalg.eigvalsh(covariance)[:, 0]
+    resolved = narrowest / along_axis.clamp_min(1e-12) - 1
+    return Spread(mean, between, torch.maximum(excess, resolved).clamp(0, 1))
 
 
 def _trace(matrix: Float[Tensor, "batch n n"]) -> Float[Tensor, "batch"]:
