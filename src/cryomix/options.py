@@ -148,7 +148,7 @@ class TrainingOptions:
     vary: str = knob("centers,amplitudes,widths", "what may change from particle to particle")
     loss: Literal["snr", "flat"] = knob("snr", "weighting of the rings; flat is the paper's")
     decoder: Literal["dense", "shared"] = knob(
-        "dense", "weights of the decoder: each Gaussian's own, or shared, so that neighbours agree"
+        "shared", "weights of the decoder: shared, so that neighbours agree, or each Gaussian's own"
     )
     rigidity: float = knob(
         0.0, "how firmly neighbours keep their distance, as a share of the score's gradient"

@@ -48,7 +48,7 @@ class Spread:
     Attributes
     ----------
     mean, covariance
-        Of the posterior, if it lived on the representatives only.
+        Of the posterior over the representatives, each with the particles about it.
     trust
         From 0, the peak describes the posterior better, to 1, the representatives do.
     """
@@ -131,10 +131,10 @@ def spread_over(
     between = torch.einsum("br,bri,brj->bij", weight, offset, offset)
     expected = _trace(covariance) + representatives.square_distance
     excess = _trace(between) / expected.clamp_min(1e-12) - 1
-    along_axis = representatives.square_distance / covariance.shape[-1]
-    narrowest = torch.linalg.eigvalsh(covariance)[:, 0]
-    resolved = narrowest / along_axis.clamp_min(1e-12) - 1
-    return Spread(mean, between, torch.maximum(excess, resolved).clamp(0, 1))
+    within = representatives.square_distance / covariance.shape[-1]  # along each axis
+    resolved = torch.linalg.eigvalsh(covariance)[:, 0] / within.clamp_min(1e-12) - 1
+    whole = between + within * torch.eye(covariance.shape[-1]).to(between)
+    return Spread(mean, whole, torch.maximum(excess, resolved).clamp(0, 1))
 
 
 def _trace(matrix: Float[Tensor, "batch n n"]) -> Float[Tensor, "batch"]:
