@@ -7,13 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cryomix.latent.deconvolution import fit_weights, line_smoothing, mean_scatter, remove_prior
+from cryomix.latent.deconvolution import fit_weights, latent_errors, line_smoothing
 from cryomix.latent.reduction import Embedding
 
 _CELLS = 40  # along either axis
 _MARGIN = 0.08  # around the particles, over their extent
 _WIDTHS = (2.0, 1.4, 1.0, 0.7, 0.5)  # of the smoothing, in cells
 _ROUNDS = 200
+_ERRORS_OF = 5000  # particles, at most, of which the mean error is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,12 @@ def estimate_density(
     count = torch.from_numpy(np.stack(halves)).flatten(1).mT.float()
 
     plane = pca.basis[:2].double()
-    scatter = plane @ mean_scatter(covariance, remove_prior(latent, covariance)) @ plane.mT
+    every = -(-len(latent) // _ERRORS_OF)
+    scatter = plane @ latent_errors(latent, covariance[::every]).scatter @ plane.mT
     blur = _blur(x, y, scatter)
-    candidates = [torch.kron(*2 * (line_smoothing(_CELLS, width, False),)) for width in _WIDTHS]
+    candidates = [
+        torch.kron(*2 * (line_smoothing(_CELLS, width, False),)).float() for width in _WIDTHS
+    ]
     scores = []
     for smoothing in candidates:
         weight = fit_weights(blur, count, smoothing, rounds=_ROUNDS)
@@ -83,7 +87,7 @@ def _edges(middle: Float[Tensor, "cells"]) -> Float[np.ndarray, "edges"]:
 def _blur(
     x: Float[Tensor, "columns"], y: Float[Tensor, "rows"], scatter: Float[Tensor, "2 2"]
 ) -> Float[Tensor, "seen true"]:
-    """Share of the particles of a cell that are seen in another; rows and columns run over cells."""
+    """Share of the particles of each cell (columns) that are seen in each (rows)."""
     place = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)
     cell = torch.diag(torch.stack([x[1] - x[0], y[1] - y[0]]).square() / 12)
     root = torch.linalg.cholesky(torch.linalg.inv(scatter + cell))

@@ -1,42 +1,38 @@
 """How many particles are in each stretch of a path, after the errors of their latents.
 
-A histogram of latents shows populations blurred by the error of each latent. Here the density along
-a path is that which explains all particles best, each with its own likelihood. It is a density per
-length of path, so it depends on what length means, and the free energy with it.
+A histogram of latents shows populations blurred by the errors. Here each state of the path is
+measured again and again, with the errors of the particles that are there, and the density is the
+one that explains the histogram when seen through these errors. It is a density per length of path,
+so it depends on what length means, and the free energy with it.
 """
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int64, Shaped
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from cryomix.latent.deconvolution import (
-    Likelihoods,
     choose_smoothing,
     draw_counts,
-    explain,
     fit_weights,
-    likelihood_matrix,
+    latent_errors,
     line_smoothing,
-    remove_prior,
 )
 from cryomix.latent.trajectory import along_principal_curve, around_loop, evenly_spaced
 
-USED_AT_MOST = 50_000  # particles
 STRETCHES = 15
 _FINENESS = 3  # points of the path in each stretch
 POINTS = _FINENESS * STRETCHES
 _WIDTHS = (4.0, 2.8, 2.0, 1.4, 1.0, 0.7, 0.5)  # of the smoothing, in points
-_TRIAL_WIDTH = 1.0
 _NARROWER = 0.5  # smoothing of half of the draws, over that of the others
-_SPREAD_FROM = 600  # particles
-_SPREAD_ROUNDS = 12
-_BEYOND = 0.99  # share of the particles past an end that the path is prolonged to reach
 _STRAIGHTENED = 2.0  # points over which the path is smoothed
+_BEYOND = 0.99  # share of the particles past an end that the path is prolonged to reach
 _LONGEST = 10  # points added at an end
 _EMPTY_END = 0.005  # share of the particles that may be cut off with an end
-_DRAW_ROUNDS = 150
+_WINDOW = 2  # points to either side, whose particles show the errors at a point
+_MEASURED = 2000  # times that each point is measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,57 +81,54 @@ def populate_path(
 ) -> PathPopulation:
     """Populations along the particles, or round their loop, without the blur of the errors.
 
-    The particles are a mixture of normal distributions around the points of the path: narrow
-    along it, and as wide across it as the particles need. A particle belongs to the stretch
-    that explains its image best, however far from the path it lies.
-
     Parameters
     ----------
     latent, covariance
-        Means and covariances of the particles' posteriors; of at most 50,000 of them.
+        Means and covariances of the particles' posteriors.
     is_closed
         Whether the particles form a loop.
     draws
         How often the particles are drawn anew.
     seed
-        Of the choice of particles and of the draws.
+        Of the draws.
 
     Notes
     -----
-    The weights are smoothed along the path; how much is chosen by the likelihood of particles left
+    The density is smoothed along the path; how much is chosen by the likelihood of particles left
     out. Smoothing flattens, which drawing anew does not see: so half of the draws are smoothed half
     as much.
     """
     generator = torch.Generator().manual_seed(seed)
-    used = torch.randperm(len(latent), generator=generator)[:USED_AT_MOST].sort().values
-    likelihoods, values = remove_prior(latent, covariance)[used], latent[used].double()
-    points = _path_points(latent, is_closed)
+    values = latent.detach().cpu().double()
+    points = _path_points(values, is_closed)
     if not is_closed:
-        points = _without_empty_ends(likelihoods, values, points)
-    parts = _path_parts(likelihoods, values, points, is_closed)
-    likelihood = likelihood_matrix(likelihoods, points, parts).float()
-
-    everyone = torch.ones(len(used), 1)
+        near = _nearest(values, points)
+        response = _response(values, covariance, points, near, is_closed, generator)
+        smoothing = line_smoothing(len(points), 1.0, is_closed)
+        share = fit_weights(response, _counted(near, len(points))[:, None], smoothing)[0]
+        points = evenly_spaced(points[_held(share)], POINTS)
+    near = _nearest(values, points)
+    response = _response(values, covariance, points, near, is_closed, generator)
+    count = _counted(near, POINTS)
     candidates = [line_smoothing(POINTS, width, is_closed) for width in _WIDTHS]
-    width = _WIDTHS[choose_smoothing(likelihood, candidates, seed)]
-    smoothing = line_smoothing(POINTS, width, is_closed)
-    share = fit_weights(likelihood, everyone, smoothing)[0]
-    drawn = []
-    for count, factor in ((draws - draws // 2, 1.0), (draws // 2, _NARROWER)):
-        smoothing = line_smoothing(POINTS, factor * width, is_closed)
-        start = fit_weights(likelihood, everyone, smoothing)[0]
-        again = draw_counts(len(used), count, generator)
-        drawn.append(fit_weights(likelihood, again, smoothing, start, _DRAW_ROUNDS))
-    nearest = torch.cdist(values, points).argmin(dim=1)
-    counted = torch.bincount(nearest, minlength=POINTS).float() / len(used)
-    error = _particle_error(likelihood, share, is_closed)
+    width = _WIDTHS[choose_smoothing(response, count, candidates, generator)]
+    share = fit_weights(response, count[:, None], line_smoothing(POINTS, width, is_closed))[0]
+    drawn = [
+        fit_weights(
+            response,
+            draw_counts(count, number, generator),
+            line_smoothing(POINTS, factor * width, is_closed),
+        )
+        for number, factor in ((draws - draws // 2, 1.0), (draws // 2, _NARROWER))
+    ]
+    error = _particle_error(response, is_closed)
     return PathPopulation(
         path=points.to(latent),
         share=_pooled(share),
         draws=_pooled(torch.cat(drawn)),
-        counted=_pooled(counted),
+        counted=_pooled(count / count.sum()),
         particle_error=_pooled(share * error) / _pooled(share).clamp_min(1e-30),
-        particles=len(used),
+        particles=len(latent),
         is_closed=is_closed,
     )
 
@@ -207,88 +200,59 @@ def _steps_beyond(
     return end + torch.arange(1, added + 1)[:, None] * step
 
 
-def _path_parts(
-    likelihoods: Likelihoods,
+def _nearest(
+    values: Float[Tensor, "any latent"], points: Float[Tensor, "points latent"]
+) -> Int64[Tensor, "any"]:
+    return torch.from_numpy(cKDTree(points.numpy()).query(values.numpy())[1]).long()
+
+
+def _counted(near: Int64[Tensor, "particles"], points: int) -> Float[Tensor, "points"]:
+    return torch.bincount(near, minlength=points).double()
+
+
+def _response(
     values: Float[Tensor, "particles latent"],
+    covariance: Float[Tensor, "particles latent latent"],
     points: Float[Tensor, "points latent"],
+    near: Int64[Tensor, "particles"],
     is_closed: bool,
-) -> Float[Tensor, "points latent latent"]:
-    """Covariances of the parts: half a step along the path, across it what the particles need."""
-    tangent, step = _tangents(points, is_closed)
-    along = tangent[:, :, None] * tangent[:, None, :]
-    across = torch.eye(points.shape[1], dtype=torch.float64) - along
-    narrow = (0.5 * step) ** 2 * along + (0.05 * step) ** 2 * across
-    if points.shape[1] == 1:
-        return narrow
-    every = max(1, len(values) // _SPREAD_FROM)
-    some, offset = likelihoods[::every], values[::every]
-    offset = offset - points[torch.cdist(offset, points).argmin(dim=1)]
-    spread = offset.mT @ offset / len(offset)
-    weight = torch.full((len(points),), 1 / len(points), dtype=torch.float64)
-    for _ in range(_SPREAD_ROUNDS):
-        parts = across @ spread @ across + narrow
-        spread, weight = _improve_spread(some, points, parts, across, weight)
-    return across @ spread @ across + narrow
+    generator: torch.Generator,
+) -> Float[Tensor, "seen true"]:
+    """Where along the path a particle of each of its points is found: shares, by simulation.
 
-
-def _improve_spread(
-    likelihoods: Likelihoods,
-    points: Float[Tensor, "points latent"],
-    parts: Float[Tensor, "points latent latent"],
-    across: Float[Tensor, "points latent latent"],
-    weight: Float[Tensor, "points"],
-) -> tuple[Float[Tensor, "latent latent"], Float[Tensor, "points"]]:
-    """One round of expectation maximisation of the spread across the path.
-
-    The step is that of Bovy, Hogg & Roweis, Ann. Appl. Stat. 5, 1657 (2011), with one spread
-    for all parts.
+    A point is measured with the errors of the particles that are found around it. The path itself
+    lies where latents are found; the true latents behind it are further from the prior's mean, by
+    as much as latents are drawn to it on average.
     """
-    explained = [explain(likelihoods, *part) for part in zip(points, parts, strict=True)]
-    logarithm = torch.stack([one.log_likelihood for one in explained], dim=1)
-    belongs = (logarithm + weight.log()).softmax(dim=1)
-    total = torch.zeros_like(across[0])
-    for own, one, point, turn in zip(belongs.mT, explained, points, across, strict=True):
-        offset = one.mean - point
-        moment = (own[:, None] * offset).mT @ offset
-        total += turn @ (moment + torch.einsum("p,pij->ij", own, one.covariance)) @ turn
-    return total / len(likelihoods), belongs.mean(dim=0).clamp_min(1e-12)
+    columns = []
+    for point in range(len(points)):
+        away = (near - point).abs()
+        if is_closed:
+            away = torch.minimum(away, len(points) - away)
+        around = (away <= max(_WINDOW, int(away.min()))).nonzero()[:, 0]
+        order = torch.randint(len(around), (_MEASURED,), generator=generator)
+        chosen, times = around[order].unique(return_inverse=True)
+        errors = latent_errors(values, covariance[chosen])
+        drawn = errors.shrinkage[times].mean(dim=0)
+        true = torch.linalg.pinv(drawn, rtol=0.1) @ (points[point] - errors.mean)
+        noise = torch.randn(_MEASURED, len(true), 1, generator=generator, dtype=torch.float64)
+        found = errors.shrinkage[times] @ true + (errors.root[times] @ noise)[..., 0] + errors.mean
+        columns.append(_counted(_nearest(found, points), len(points)) / _MEASURED)
+    return torch.stack(columns, dim=1)
 
 
-def _tangents(
-    points: Float[Tensor, "points latent"], is_closed: bool
-) -> tuple[Float[Tensor, "points latent"], float]:
-    """Unit vectors along the path at each point, and the mean distance between points."""
-    padded = [points[-1:], points, points[:1]] if is_closed else [points[:1], points, points[-1:]]
-    around = torch.cat(padded)
-    way = around[2:] - around[:-2]
-    step = float(points.diff(dim=0).norm(dim=1).mean())
-    return way / way.norm(dim=1, keepdim=True).clamp_min(1e-12), step
-
-
-def _without_empty_ends(
-    likelihoods: Likelihoods,
-    values: Float[Tensor, "particles latent"],
-    points: Float[Tensor, "prolonged latent"],
-) -> Float[Tensor, "points latent"]:
-    """The part of an open path that holds particles, cut into points anew."""
-    parts = _path_parts(likelihoods, values, points, False)
-    likelihood = likelihood_matrix(likelihoods, points, parts).float()
-    smoothing = line_smoothing(len(points), _TRIAL_WIDTH, False)
-    share = fit_weights(likelihood, torch.ones(len(values), 1), smoothing)[0]
+def _held(share: Float[Tensor, "points"]) -> Int64[Tensor, "held"]:
+    """Points of a path without its empty ends."""
     inside = (share.cumsum(0) > _EMPTY_END) & (share.flip(0).cumsum(0).flip(0) > _EMPTY_END)
-    return evenly_spaced(points[inside], POINTS)
+    return inside.nonzero()[:, 0]
 
 
 def _particle_error(
-    likelihood: Float[Tensor, "particles points"], share: Float[Tensor, "points"], is_closed: bool
+    response: Float[Tensor, "points points"], is_closed: bool
 ) -> Float[Tensor, "points"]:
-    """Root mean square error of the place of the particles in each stretch, in points."""
-    belongs = likelihood * share
-    belongs = belongs / belongs.sum(dim=1, keepdim=True).clamp_min(1e-30)
-    count = len(share)
-    offset = torch.arange(count)[None] - belongs.argmax(dim=1, keepdim=True)
+    """Root mean square distance between where particles of each point are and are found."""
+    count = len(response)
+    away = (torch.arange(count)[:, None] - torch.arange(count)).abs()
     if is_closed:
-        offset = (offset + count // 2) % count - count // 2
-    mean = (belongs * offset).sum(dim=1)
-    variance = (belongs * offset.square()).sum(dim=1) - mean.square()
-    return ((belongs.mT @ variance) / belongs.sum(dim=0).clamp_min(1e-12)).clamp_min(0).sqrt()
+        away = torch.minimum(away, count - away)
+    return (response * away.square()).sum(dim=0).sqrt()

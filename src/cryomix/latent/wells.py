@@ -7,6 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 _SURE = 0.025  # share of the draws that may lack a barrier
+_LEAST_BARRIER = 1.0  # kT; a lower one holds no molecule back
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Well:
 def find_wells(
     energy: Float[Tensor, "stretches"], draws: Float[Tensor, "draws stretches"], is_closed: bool
 ) -> list[Well]:
-    """Divide a path at every barrier that at least 97.5 % of the draws have; lowest well first.
+    """Divide a path at every barrier of more than 1 kT in 97.5 % of the draws; lowest well first.
 
     Each stretch first belongs to the lowest point that it slopes down to. Then wells are joined,
     the least sure barrier first. A barrier's height is measured from the shallower of its wells.
@@ -36,7 +37,7 @@ def find_wells(
     Parameters
     ----------
     energy
-        Of each stretch.
+        Of each stretch, kT.
     draws
         Energies of particles drawn anew.
     is_closed
@@ -57,7 +58,7 @@ def find_wells(
             float((draws[:, top] - draws[:, high]).quantile(_SURE)): (low, high)
             for (low, high), top in saddles.items()
         }
-        if not sure or min(sure) > 0:
+        if not sure or min(sure) > _LEAST_BARRIER:
             break
         low, high = sure[min(sure)]
         bottom = [low if own == high else own for own in bottom]

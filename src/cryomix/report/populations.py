@@ -18,8 +18,8 @@ def summarize_populations(populations: Populations | None) -> list[Finding]:
     if len(wells) == 1:
         peak = int(populations.free_energy_kt.argmin())
         text = (
-            "Along the path no barrier is higher than its error: the populations are one. They "
-            f"are densest {_place(populations, peak)}."
+            "Along the path no barrier is surely higher than 1 kT, so the particles are one "
+            f"population. They are densest {_place(populations, peak)}."
         )
         return [Finding(text)]
     told = [
@@ -29,7 +29,8 @@ def summarize_populations(populations: Populations | None) -> list[Finding]:
         for well in wells
     ]
     listed = f"{', '.join(told[:-1])} and {told[-1]}"
-    text = f"Barriers divide the particles into {count_in_words(len(wells))} populations: {listed}."
+    number = count_in_words(len(wells))
+    text = f"Barriers of more than 1 kT divide the particles into {number} populations: {listed}."
     return [Finding(text), Finding(_compare(populations, wells[0], wells[1]))]
 
 
@@ -57,7 +58,7 @@ def judge_populations(populations: Populations) -> list[Finding]:
 
 def drawn_energy(populations: Populations) -> Float[Tensor, "draws stretches"]:
     """Free energies of the particles drawn anew, up to the same constant for all, kT."""
-    return -(populations.draws.clamp_min(1e-9) / populations.length).log()
+    return -(populations.draws.clamp_min(1e-6) / populations.length).log()
 
 
 def _wells(populations: Populations) -> list[Well]:
