@@ -52,7 +52,9 @@ def find_wells(
             wells = sorted((bottom[pair[0]], bottom[pair[1]]), key=lambda k: float(energy[k]))
             top = max(pair, key=lambda k: float(energy[k]))
             key = (wells[0], wells[1])
-            if wells[0] != wells[1] and energy[top] < energy[saddles.get(key, top)] + 1e-12:
+            if wells[0] == wells[1]:
+                continue
+            if key not in saddles or energy[top] < energy[saddles[key]]:
                 saddles[key] = top
         sure = {
             float((draws[:, top] - draws[:, high]).quantile(_SURE)): (low, high)

@@ -91,7 +91,7 @@ def _draw_shares(axes: Axes, populations: Populations) -> None:
         place, populations.counted.numpy() * per_length, color=PALETTE[5], linewidth=1.2,
         linestyle=(0, (3, 2)), label="latents counted",
     )  # fmt: skip
-    top = 1.12 * float(np.max((share + 0) * per_length + high))
+    top = 1.12 * float(np.max(share * per_length + high))
     error = float((populations.share * populations.particle_error).sum())
     middle = float(place.mean())
     axes.errorbar(
@@ -101,7 +101,7 @@ def _draw_shares(axes: Axes, populations: Populations) -> None:
         "± one particle", (middle + error, 1.04 * top), (5, 0), textcoords="offset points",
         va="center", fontsize=8.5,
     )  # fmt: skip
-    axes.set(ylabel=f"% of particles per {_one(populations)}", ylim=(0, 1.14 * top))
+    axes.set(ylabel=f"% per {_one(populations)}", ylim=(0, 1.14 * top))
 
 
 def _draw_energy(axes: Axes, populations: Populations) -> None:

@@ -1,5 +1,6 @@
 """What a report says in words of populations: where they are, and where nothing can be said."""
 
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,12 +17,11 @@ def summarize_populations(populations: Populations | None) -> list[Finding]:
         return []
     wells = _wells(populations)
     if len(wells) == 1:
-        peak = int(populations.free_energy_kt.argmin())
         text = (
             "Along the path no barrier is surely higher than 1 kT, so the particles are one "
-            f"population. They are densest {_place(populations, peak)}."
+            "population."
         )
-        return [Finding(text)]
+        return [Finding(text + _middle_half(populations))]
     told = [
         f"{_percent(populations.share[well.stretches].sum())} "
         f"({_interval(populations.draws[:, well.stretches].sum(dim=1))}) "
@@ -77,6 +77,16 @@ def _compare(populations: Populations, first: Well, second: Well) -> str:
         f"the second: a difference in free energy of {float(ratio.log()):.2f} kT "
         f"({energies[0]:.2f} to {energies[1]:.2f})."
     ).replace("-", "−")
+
+
+def _middle_half(populations: Populations) -> str:
+    """Where along an open path the middle half of the particles is."""
+    if populations.is_closed:
+        return ""
+    end = (populations.distance + populations.length / 2).numpy()
+    reached = populations.share.cumsum(0).numpy()
+    low, high = np.interp((0.25, 0.75), reached, end)
+    return f" The middle half of them is between {low:.0f} and {high:.0f} {populations.unit}."
 
 
 def _place(populations: Populations, stretch: int) -> str:
