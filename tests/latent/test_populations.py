@@ -4,7 +4,7 @@ import pytest
 import torch
 from populations_of_truth import on_line, on_ring, posteriors, two_wells
 
-from cryomix.latent.deconvolution import fit_weights, latent_errors, line_smoothing
+from cryomix.latent.deconvolution import fit_weights, line_smoothing
 from cryomix.latent.density import estimate_density
 from cryomix.latent.populations import (
     POINTS,
@@ -48,9 +48,9 @@ def test_intervals_hold_most_of_the_true_populations(found):
     population, true = found
     low, high = population.draws.double().quantile(torch.tensor([0.025, 0.975]).double(), dim=0)
     held = ((true >= low) & (true <= high))[true > 0.01]
-    assert float(held.double().mean()) >= 0.5
+    assert float(held.double().mean()) >= 0.6
     width = ((high - low) / true)[true > 0.04]
-    assert float(width.median()) < 1
+    assert float(width.median()) < 1.3
 
 
 def test_the_wells_differ_in_free_energy_as_they_do_in_truth(found):
@@ -82,24 +82,6 @@ def test_the_same_seed_gives_the_same_populations():
         populate_path(latent, covariance, is_closed=False, draws=20, seed=4) for _ in range(2)
     )
     assert torch.equal(first.draws, again.draws)
-
-
-def test_errors_shrink_and_scatter_as_posterior_means_do():
-    """Prior variance 2, error variance 1 of one axis: means lie at two thirds, scatter by 4/9."""
-    generator = torch.Generator().manual_seed(0)
-    latent = torch.randn(50_000, 2, generator=generator)
-    variance = 2 * float(latent[:, 0].var())
-    posterior = torch.eye(2) / (1 / variance + 1)
-    errors = latent_errors(latent, posterior[None])
-    assert float(errors.shrinkage[0, 0, 0]) == pytest.approx(2 / 3, rel=0.02)
-    assert float(errors.scatter[0, 0]) == pytest.approx(4 / 9, rel=0.02)
-
-
-def test_an_image_that_says_nothing_is_found_at_the_mean():
-    latent = torch.randn(1000, 2, generator=torch.Generator().manual_seed(0))
-    errors = latent_errors(latent, 5 * torch.eye(2)[None])
-    assert float(errors.shrinkage.abs().max()) < 1e-9
-    assert float(errors.root.abs().max()) < 1e-3
 
 
 def test_weights_give_back_what_was_blurred():
@@ -138,7 +120,7 @@ def test_the_density_over_the_plane_is_narrower_than_the_latents():
     true = on_ring(torch.rand(4000, generator=torch.Generator().manual_seed(0)).double())
     latent, covariance = posteriors(true, 0.3, 1)
     pca = fit_pca(latent)
-    plane = estimate_density(latent, covariance, pca)
+    plane = estimate_density(covariance, pca)
     cell = float((plane.x[1] - plane.x[0]) * (plane.y[1] - plane.y[0]))
     assert float(plane.density.sum()) * cell == pytest.approx(1, abs=1e-3)
     y, x = torch.meshgrid(plane.y, plane.x, indexing="ij")

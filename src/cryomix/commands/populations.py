@@ -42,15 +42,13 @@ def populate_into(
     found = populate_path(
         latent, covariance, is_closed=is_closed, draws=options.bootstrap, seed=options.seed
     )
-    if found.particles < len(latent):
-        lines.append(f"populations are those of {found.particles} particles drawn at random")
     models = read_model(job.model).decode(found.outline)
     write_array(job.population_path, found.path.numpy())
     write_array(job.population_draws, found.draws.numpy())
     _write_table(job, found, models)
     job.density.unlink(missing_ok=True)
     if latent.shape[1] > 1:
-        plane = estimate_density(latent, covariance, fit_pca(latent))
+        plane = estimate_density(covariance, fit_pca(latent))
         x, y = torch.meshgrid(plane.x, plane.y, indexing="xy")
         write_array(job.density, torch.stack([x, y, plane.density], dim=2).numpy())
     return lines

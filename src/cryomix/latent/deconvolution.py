@@ -1,8 +1,8 @@
 """A density that explains what is seen of it through errors: expectation maximisation, smoothed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -10,69 +10,6 @@ from torch import Tensor
 _SETTLED = 1e-5  # largest change of a weight in one round, over the largest weight
 _CHECKED_EVERY = 10
 _FOLDS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class LatentErrors:
-    """How a latent is found when the image is taken of some true latent.
-
-    Attributes
-    ----------
-    mean
-        Of the prior, towards which every latent that is found is drawn.
-    shrinkage
-        Takes (true − mean) to (found − mean), on average over the noise.
-    root
-        Takes a standard normal vector to the scatter of what is found.
-    """
-
-    mean: Float[Tensor, "latent"]
-    shrinkage: Float[Tensor, "particles latent latent"]
-    root: Float[Tensor, "particles latent latent"]
-
-    def __getitem__(self, chosen: Tensor) -> "LatentErrors":
-        return LatentErrors(self.mean, self.shrinkage[chosen], self.root[chosen])
-
-    @property
-    def scatter(self) -> Float[Tensor, "latent latent"]:
-        """Mean covariance over the particles of what is found about what is true."""
-        return (self.root @ self.root.mT).mean(dim=0)
-
-
-def latent_errors(
-    latent: Float[Tensor, "particles latent"],
-    covariance: Float[Tensor, "chosen latent latent"],
-) -> LatentErrors:
-    """The errors of particles whose posteriors have these covariances.
-
-    A latent is the mean of a posterior with covariance C under a prior with covariance P. It is
-    drawn towards the prior's mean by 1 − C P⁻¹, and scatters by C − C P⁻¹ C, which is less than C.
-    The prior is that of the training: the mean of all latents, and twice their covariance.
-
-    Parameters
-    ----------
-    latent
-        Of all particles.
-    covariance
-        Of those whose errors are wanted.
-    """
-    values = latent.detach().cpu().double()
-    mean = values.mean(dim=0)
-    centered = values - mean
-    prior = 2 * centered.mT @ centered / max(len(values) - 1, 1)
-    floor = 1e-6 * prior.diagonal().mean().clamp_min(1e-12)
-    scale, axes = torch.linalg.eigh(prior + floor * torch.eye(len(prior), dtype=torch.float64))
-    color, whiten = ((axes * scale**power) @ axes.mT for power in (0.5, -0.5))
-    error = whiten @ covariance.detach().cpu().double() @ whiten
-    variance, turn = torch.linalg.eigh((error + error.mT) / 2)
-    # An image that says nothing leaves the prior; no posterior is wider.
-    variance = variance.clamp(0, 1)
-
-    def as_matrix(values: Float[Tensor, "chosen latent"]) -> Float[Tensor, "chosen latent latent"]:
-        return (turn * values[:, None]) @ turn.mT
-
-    shrinkage = color @ as_matrix(1 - variance) @ whiten
-    return LatentErrors(mean, shrinkage, color @ as_matrix((variance * (1 - variance)).sqrt()))
 
 
 def fit_weights(
@@ -163,7 +100,7 @@ def draw_counts(
     count: Float[Tensor, "seen"], draws: int, generator: torch.Generator
 ) -> Float[Tensor, "seen draws"]:
     """What is counted when as many particles are drawn, with replacement, as there are."""
-    particles = int(count.sum())
-    picked = torch.multinomial(count, draws * particles, replacement=True, generator=generator)
-    rows = picked.reshape(draws, particles)
-    return torch.stack([torch.bincount(row, minlength=len(count)) for row in rows], 1).to(count)
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    share = count.double().numpy() / float(count.sum())
+    drawn = np.random.default_rng(seed).multinomial(int(count.sum()), share, size=draws)
+    return torch.from_numpy(drawn.T.copy()).to(count)

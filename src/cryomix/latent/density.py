@@ -7,14 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cryomix.latent.deconvolution import fit_weights, latent_errors, line_smoothing
+from cryomix.latent.deconvolution import fit_weights, line_smoothing
 from cryomix.latent.reduction import Embedding
 
 _CELLS = 40  # along either axis
 _MARGIN = 0.08  # around the particles, over their extent
 _WIDTHS = (2.0, 1.4, 1.0, 0.7, 0.5)  # of the smoothing, in cells
 _ROUNDS = 200
-_ERRORS_OF = 5000  # particles, at most, of which the mean error is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +34,7 @@ class PlaneDensity:
 
 
 def estimate_density(
-    latent: Float[Tensor, "particles latent"],
-    covariance: Float[Tensor, "particles latent latent"],
-    pca: Embedding,
+    covariance: Float[Tensor, "particles latent latent"], pca: Embedding
 ) -> PlaneDensity:
     """The density which, blurred by the mean error of the latents, is that of the particles.
 
@@ -55,9 +52,8 @@ def estimate_density(
     count = torch.from_numpy(np.stack(halves)).flatten(1).mT.float()
 
     plane = pca.basis[:2].double()
-    every = -(-len(latent) // _ERRORS_OF)
-    scatter = plane @ latent_errors(latent, covariance[::every]).scatter @ plane.mT
-    blur = _blur(x, y, scatter)
+    error = plane @ covariance.detach().cpu().double().mean(dim=0) @ plane.mT
+    blur = _blur(x, y, error)
     candidates = [
         torch.kron(*2 * (line_smoothing(_CELLS, width, False),)).float() for width in _WIDTHS
     ]
@@ -85,11 +81,11 @@ def _edges(middle: Float[Tensor, "cells"]) -> Float[np.ndarray, "edges"]:
 
 
 def _blur(
-    x: Float[Tensor, "columns"], y: Float[Tensor, "rows"], scatter: Float[Tensor, "2 2"]
+    x: Float[Tensor, "columns"], y: Float[Tensor, "rows"], error: Float[Tensor, "2 2"]
 ) -> Float[Tensor, "seen true"]:
     """Share of the particles of each cell (columns) that are seen in each (rows)."""
     place = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)
     cell = torch.diag(torch.stack([x[1] - x[0], y[1] - y[0]]).square() / 12)
-    root = torch.linalg.cholesky(torch.linalg.inv(scatter + cell))
+    root = torch.linalg.cholesky(torch.linalg.inv(error + cell))
     kernel = torch.exp(-0.5 * torch.cdist(place @ root, place @ root).square())
     return (kernel / kernel.sum(dim=0)).float()

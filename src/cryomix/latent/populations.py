@@ -17,7 +17,6 @@ from cryomix.latent.deconvolution import (
     choose_smoothing,
     draw_counts,
     fit_weights,
-    latent_errors,
     line_smoothing,
 )
 from cryomix.latent.trajectory import along_principal_curve, around_loop, evenly_spaced
@@ -94,6 +93,9 @@ def populate_path(
 
     Notes
     -----
+    A latent is drawn towards the mean of the training's prior and scatters a little less than its
+    covariance says; leaving both out measured no worse than putting them in.
+
     The density is smoothed along the path; how much is chosen by the likelihood of particles left
     out. Smoothing flattens, which drawing anew does not see: so half of the draws are smoothed half
     as much.
@@ -102,13 +104,9 @@ def populate_path(
     values = latent.detach().cpu().double()
     points = _path_points(values, is_closed)
     if not is_closed:
-        near = _nearest(values, points)
-        response = _response(values, covariance, points, near, is_closed, generator)
-        smoothing = line_smoothing(len(points), 1.0, is_closed)
-        share = fit_weights(response, _counted(near, len(points))[:, None], smoothing)[0]
-        points = evenly_spaced(points[_held(share)], POINTS)
+        points = _without_empty_ends(values, covariance, points, generator)
     near = _nearest(values, points)
-    response = _response(values, covariance, points, near, is_closed, generator)
+    response = _response(covariance, points, near, is_closed, generator)
     count = _counted(near, POINTS)
     candidates = [line_smoothing(POINTS, width, is_closed) for width in _WIDTHS]
     width = _WIDTHS[choose_smoothing(response, count, candidates, generator)]
@@ -211,7 +209,6 @@ def _counted(near: Int64[Tensor, "particles"], points: int) -> Float[Tensor, "po
 
 
 def _response(
-    values: Float[Tensor, "particles latent"],
     covariance: Float[Tensor, "particles latent latent"],
     points: Float[Tensor, "points latent"],
     near: Int64[Tensor, "particles"],
@@ -220,9 +217,7 @@ def _response(
 ) -> Float[Tensor, "seen true"]:
     """Where along the path a particle of each of its points is found: shares, by simulation.
 
-    A point is measured with the errors of the particles that are found around it. The path itself
-    lies where latents are found; the true latents behind it are further from the prior's mean, by
-    as much as latents are drawn to it on average.
+    A point is measured with the errors of the particles that are found around it.
     """
     columns = []
     for point in range(len(points)):
@@ -232,19 +227,27 @@ def _response(
         around = (away <= max(_WINDOW, int(away.min()))).nonzero()[:, 0]
         order = torch.randint(len(around), (_MEASURED,), generator=generator)
         chosen, times = around[order].unique(return_inverse=True)
-        errors = latent_errors(values, covariance[chosen])
-        drawn = errors.shrinkage[times].mean(dim=0)
-        true = torch.linalg.pinv(drawn, rtol=0.1) @ (points[point] - errors.mean)
-        noise = torch.randn(_MEASURED, len(true), 1, generator=generator, dtype=torch.float64)
-        found = errors.shrinkage[times] @ true + (errors.root[times] @ noise)[..., 0] + errors.mean
+        variance, axes = torch.linalg.eigh(covariance[chosen].detach().cpu().double())
+        noise = torch.randn(_MEASURED, points.shape[1], generator=generator, dtype=torch.float64)
+        noise = noise * variance.clamp_min(0).sqrt()[times]
+        found = points[point] + torch.einsum("mij,mj->mi", axes[times], noise)
         columns.append(_counted(_nearest(found, points), len(points)) / _MEASURED)
     return torch.stack(columns, dim=1)
 
 
-def _held(share: Float[Tensor, "points"]) -> Int64[Tensor, "held"]:
-    """Points of a path without its empty ends."""
+def _without_empty_ends(
+    values: Float[Tensor, "particles latent"],
+    covariance: Float[Tensor, "particles latent latent"],
+    points: Float[Tensor, "prolonged latent"],
+    generator: torch.Generator,
+) -> Float[Tensor, "points latent"]:
+    """The part of an open path that holds particles, cut into points anew."""
+    near = _nearest(values, points)
+    response = _response(covariance, points, near, False, generator)
+    smoothing = line_smoothing(len(points), 1.0, is_closed=False)
+    share = fit_weights(response, _counted(near, len(points))[:, None], smoothing)[0]
     inside = (share.cumsum(0) > _EMPTY_END) & (share.flip(0).cumsum(0).flip(0) > _EMPTY_END)
-    return inside.nonzero()[:, 0]
+    return evenly_spaced(points[inside], POINTS)
 
 
 def _particle_error(

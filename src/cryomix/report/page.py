@@ -159,7 +159,8 @@ def _draw_populations(content: ReportContent) -> list[_Figure]:
         )
         if trajectory is not None:
             caption += ". Numbers are the states above"
-        drawing = draw_density(content.density, content.pca, trajectory)
+        closed = bool(content.paths) and content.paths[0].is_closed
+        drawing = draw_density(content.density, content.pca, trajectory, closed)
         figures.append(_Figure(Markup(drawing), "Density", caption + "."))
     return figures
 

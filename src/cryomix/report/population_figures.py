@@ -23,7 +23,9 @@ _HEADROOM = 1.6  # kT shown above the highest estimate
 _HIGHEST = 6.0  # kT
 
 
-def draw_density(plane: PlaneDensity, pca: Embedding, path: Trajectory | None) -> str:
+def draw_density(
+    plane: PlaneDensity, pca: Embedding, path: Trajectory | None, is_closed: bool = False
+) -> str:
     """Density over the first two principal axes, with the path and its states."""
     density = plane.density.double().numpy()
     x, y = plane.x.numpy(), plane.y.numpy()
@@ -39,7 +41,7 @@ def draw_density(plane: PlaneDensity, pca: Embedding, path: Trajectory | None) -
             x, y, density, levels=_levels(density), colors=INK, linewidths=0.7, alpha=0.55,
         )  # fmt: skip
         if path is not None and pca.basis is not None:
-            _draw_states(axes, pca.to_embedding(path.latent)[:, :2].numpy())
+            _draw_states(axes, pca.to_embedding(path.latent)[:, :2].numpy(), is_closed)
         axes.set(xlabel="axis 1", ylabel="axis 2")
         return to_svg(figure, "Density over the principal axes")
 
@@ -52,8 +54,8 @@ def draw_populations(populations: Populations) -> str:
         _draw_shares(upper, populations)
         _draw_energy(lower, populations)
         lower.set_xlabel(f"along the path ({populations.unit})")
-        if populations.state is not None:
-            _mark_states(upper, populations)
+        if populations.state is not None and len(set(populations.state.tolist())) > 1:
+            _mark_states(upper, populations, populations.state.tolist())
         return to_svg(figure, "Population and free energy along the path")
 
 
@@ -65,9 +67,10 @@ def _levels(density: np.ndarray) -> list[float]:
     return sorted(found)
 
 
-def _draw_states(axes: Axes, point: np.ndarray) -> None:
-    axes.plot(*point.T, color="white", linewidth=3.4)
-    axes.plot(*point.T, color="black", linewidth=1.4)
+def _draw_states(axes: Axes, point: np.ndarray, is_closed: bool) -> None:
+    line = np.concatenate([point, point[:1]]) if is_closed else point
+    axes.plot(*line.T, color="white", linewidth=3.4)
+    axes.plot(*line.T, color="black", linewidth=1.4)
     for number, (x, y) in enumerate(point, start=1):
         axes.text(
             x, y, str(number), ha="center", va="center", fontsize=8, color="black",
@@ -113,14 +116,19 @@ def _draw_energy(axes: Axes, populations: Populations) -> None:
     axes.set(ylabel="free energy (kT)", ylim=(min(float(low.min()), 0) - 0.15, highest))
 
 
-def _mark_states(axes: Axes, populations: Populations) -> None:
+def _mark_states(axes: Axes, populations: Populations, state: list[int]) -> None:
     """Numbers of the states above the stretches that they are nearest to."""
-    assert populations.state is not None
-    state, place = populations.state.numpy(), populations.distance.numpy()
+    place = populations.distance.tolist()
+    middle = {}
+    for number in sorted(set(state)):
+        inside = [place[k] for k, own in enumerate(state) if own == number]
+        if populations.is_closed and state[0] == state[-1] == number:
+            # It reaches across the seam: its part at the start stands for it.
+            inside = place[: next(k for k, own in enumerate(state) if own != number)]
+        middle[number] = sum(inside) / len(inside)
     above: Any = axes.secondary_xaxis("top")
-    numbers = sorted(set(state.tolist()))
-    above.set_xticks([float(place[state == number].mean()) for number in numbers])
-    above.set_xticklabels([str(number + 1) for number in numbers])
+    above.set_xticks(list(middle.values()))
+    above.set_xticklabels([str(number + 1) for number in middle])
     above.set_xlabel("state")
     above.spines["top"].set_visible(False)
     above.tick_params(length=0)
