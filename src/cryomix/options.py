@@ -93,12 +93,14 @@ class AnalysisOptions:
     method: Literal["mixture", "kmeans"] = knob("mixture", "how particles are divided")
     steps: int = knob(5, "points of each trajectory")
     neighbors: int = knob(15, "neighbours that UMAP keeps together")
+    bootstrap: int = knob(100, "times that particles are drawn anew for errors of populations")
     seed: int = knob(0, "seed of the random numbers")
 
     def __post_init__(self) -> None:
         _require_at_least("clusters", self.clusters, 0)
         _require_at_least("steps", self.steps, 2)
         _require_at_least("neighbors", self.neighbors, 2)
+        _require_at_least("bootstrap", self.bootstrap, 20)
 
 
 @dataclass(frozen=True, kw_only=True)

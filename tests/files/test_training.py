@@ -25,7 +25,9 @@ def model_of(decoder):
         24, 4.0, 10.0, 3.0, 2, 16, "snr", ("centers", "amplitudes", "widths"), decoder
     )
     torch.manual_seed(1)
-    return TrainedModel(settings, neutral, Spectrum(*torch.ones(3, settings.grid.n_rings)))
+    return TrainedModel(
+        settings, neutral, Spectrum(*torch.ones(3, settings.grid.n_rings), torch.ones(()))
+    )
 
 
 def settings_changed(path, change):

@@ -34,7 +34,8 @@ def analyze(
 
     Writes JOB/analysis and the clusters into JOB/particles.star. Trajectories are axis1.npy and
     on, along the principal axes, and curve.npy (or loop.npy where the particles form a ring), along
-    the particles themselves; rows are latents.
+    the particles themselves; rows are latents. populations.csv says how many particles are where
+    along that path, and the free energy.
 
         cryomix analyze job
         cryomix analyze job --clusters 6 --domain arm.mrc
@@ -64,6 +65,7 @@ def analyze_into(job: "JobFolder", source: Path, options: AnalysisOptions) -> li
     """Analyze the latents of `job`, write what is found, and say it in a few lines."""
     import torch
 
+    from cryomix.commands.populations import populate_into
     from cryomix.commands.progress import say
     from cryomix.files.checkpoint import read_array, write_array
     from cryomix.files.relion import write_particles
@@ -84,10 +86,12 @@ def analyze_into(job: "JobFolder", source: Path, options: AnalysisOptions) -> li
     write_array(job.umap, umap.point.numpy())
     write_array(job.clusters, clusters.label.numpy())
     write_array(job.groups, clusters.group.numpy())
-    for name, path in _find_paths(latent, options.steps).items():
+    paths = _find_paths(latent, options.steps)
+    for name, path in paths.items():
         write_array(job.trajectories / f"{name}.npy", path.latent.numpy())
     numbers = {"cryomixCluster": clusters.label.numpy() + 1}
     write_particles(source, job.particles, added={**latent_columns(latents), **numbers})
+    populations = populate_into(job, latent, is_closed="loop" in paths, options=options)
     share = pca.explained_variance
     told = [] if share is None else [f"{100 * part:.0f} %" for part in share / share.sum()]
     return [
@@ -95,6 +99,7 @@ def analyze_into(job: "JobFolder", source: Path, options: AnalysisOptions) -> li
         f"{clusters.groups} separate {'group' if clusters.groups == 1 else 'groups'}, "
         f"{len(clusters)} clusters of "
         f"{', '.join(str(int(size)) for size in clusters.size)} particles",
+        *populations,
     ]
 
 

@@ -231,17 +231,11 @@ def _score_flags(
     job: "JobFolder", predicted: "PredictedCoordinate", particles: int
 ) -> dict[str, float]:
     from cryomix.evaluation.calibration import score_flags
-    from cryomix.files.checkpoint import read_array
+    from cryomix.files.training import read_informative
 
-    file = job.informative
-    if not file.is_file():
+    informative = read_informative(job, particles)
+    if informative is None:
         return {}
-    informative = read_array(file)
-    if informative.shape != (particles,) or informative.dtype.kind != "b":
-        raise CheckpointError(
-            f"{file}: must hold true or false for each of {particles} particles, got "
-            f"{informative.dtype} of shape {informative.shape}"
-        )
     return score_flags(predicted, informative)
 
 

@@ -20,6 +20,7 @@ def write_report(job: "JobFolder") -> None:
 
     import torch
 
+    from cryomix.commands.populations import read_density, read_populations
     from cryomix.files.atomic import write_atomically
     from cryomix.files.checkpoint import read_array
     from cryomix.files.run_record import read_run_record
@@ -36,6 +37,7 @@ def write_report(job: "JobFolder") -> None:
     umap = torch.from_numpy(read_array(job.umap)) if job.umap.is_file() else None
     clusters = _read_clusters(job, latent)
     maps = _read_rebuilt(job)
+    paths = _decode_paths(job, model, maps)
     content = ReportContent(
         title=job.path.resolve().name,
         subtitle=str(record.options.get("particles", "")),
@@ -51,7 +53,10 @@ def write_report(job: "JobFolder") -> None:
         umap=None if umap is None else Embedding(umap, "umap"),
         clusters=clusters,
         cluster_maps=_cluster_maps(maps, clusters),
-        paths=_decode_paths(job, model, maps),
+        paths=paths,
+        populations=read_populations(job, _states(paths)),
+        density=read_density(job),
+        unseeing=_read_unseeing(job, len(latent)),
         scores=_read_scores(job),
     )
     with write_atomically(job.report) as file:
@@ -172,6 +177,12 @@ def _decode_paths(
     return tuple(paths)
 
 
+def _states(paths: "tuple[DecodedPath, ...]") -> "Tensor | None":
+    """Latents of the steps along the first path."""
+    trajectory = paths[0].trajectory if paths else None
+    return None if trajectory is None else trajectory.latent
+
+
 def _read_scores(job: "JobFolder") -> dict[str, float]:
     import json
 
@@ -180,3 +191,11 @@ def _read_scores(job: "JobFolder") -> dict[str, float]:
         return {}
     scores = json.loads(file.read_text(encoding="utf-8"))
     return {str(name): float(value) for name, value in scores.items()}
+
+
+def _read_unseeing(job: "JobFolder", particles: int) -> float | None:
+    """Share of the particles that do not see the motion, where the training said which."""
+    from cryomix.files.training import read_informative
+
+    informative = read_informative(job, particles)
+    return None if informative is None else float(1 - informative.mean())

@@ -124,6 +124,26 @@ class JobFolder:
         """Folder of paths through the latent space."""
         return self.analysis / "trajectories"
 
+    @property
+    def populations(self) -> Path:
+        """Population and free energy of each stretch of the main path."""
+        return self.analysis / "populations.csv"
+
+    @property
+    def population_path(self) -> Path:
+        """Latents along that path."""
+        return self.analysis / "population_path.npy"
+
+    @property
+    def population_draws(self) -> Path:
+        """Populations of the particles drawn anew, from which their errors come."""
+        return self.analysis / "population_draws.npy"
+
+    @property
+    def density(self) -> Path:
+        """Density over the plane of the first two principal components."""
+        return self.analysis / "density.npy"
+
     def localized(self, mask_name: str) -> Path:
         """Latent directions that move the domain of a mask, strongest first."""
         return self.analysis / f"localized_{mask_name}.npy"

@@ -7,7 +7,7 @@ from dataclasses import asdict, astuple, fields
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from cryomix.errors import CheckpointError
 from cryomix.files.checkpoint import (
@@ -134,3 +134,23 @@ def read_latents(path: Path, latent_size: int) -> Float[np.ndarray, "rows latent
     if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise CheckpointError(f"{path}: latents must be finite numbers")
     return values.astype(np.float32)
+
+
+def read_informative(job: JobFolder, particles: int) -> Bool[np.ndarray, "particles"] | None:
+    """Whether each particle sees the motion; None in a job that does not say.
+
+    Raises
+    ------
+    CheckpointError
+        If the file does not hold true or false for each particle.
+    """
+    file = job.informative
+    if not file.is_file():
+        return None
+    informative = read_array(file)
+    if informative.shape != (particles,) or informative.dtype.kind != "b":
+        raise CheckpointError(
+            f"{file}: must hold true or false for each of {particles} particles, got "
+            f"{informative.dtype} of shape {informative.shape}"
+        )
+    return informative

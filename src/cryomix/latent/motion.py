@@ -53,6 +53,18 @@ def decode_motion(start: GaussianModel, end: GaussianModel) -> Motion:
     return Motion(end.center - start.center, after / before.clamp_min(floor) - 1)
 
 
+def displacement_along(models: GaussianModel) -> Float[Tensor, "steps"]:
+    """Root mean square displacement of the Gaussians from each model to the next, summed up, Å.
+
+    Weighted by their mass, as the root mean square deviation of atoms is. Density that fades in one
+    place and grows in another counts for nothing.
+    """
+    mass = _mass(models).mean(dim=0)
+    square = (models.center.diff(dim=0).square().sum(dim=2) * mass).sum(dim=1)
+    step = (square / mass.sum().clamp_min(1e-30)).sqrt()
+    return torch.cat([step.new_zeros(1), step.cumsum(0)])
+
+
 def center_jacobian(
     decode: Callable[[Tensor], GaussianModel],
     origin: Float[Tensor, "latent"],

@@ -78,7 +78,7 @@ def along_principal_curve(latent: Float[Tensor, "particles latent"], steps: int)
     """
     values = latent.detach().cpu().double()
     ordered = values[_order_along(values)]
-    path = _resampled(_running_means(ordered, closed=False), _checked(steps))
+    path = evenly_spaced(_running_means(ordered, closed=False), _checked(steps))
     return _through(path.to(latent))
 
 
@@ -91,7 +91,7 @@ def around_loop(latent: Float[Tensor, "particles latent"], steps: int) -> Trajec
     values = latent.detach().cpu().double()
     x, y = _loop_plane(values).unbind(dim=1)
     ordered = values[torch.atan2(y, x).argsort()]
-    path = _resampled(_running_means(ordered, closed=True), _checked(steps) + 1)
+    path = evenly_spaced(_running_means(ordered, closed=True), _checked(steps) + 1)
     return _through(path[:-1].to(latent))
 
 
@@ -106,6 +106,16 @@ def is_loop(latent: Float[Tensor, "particles latent"]) -> bool:
     emptiest = float(torch.bincount(sector, minlength=24).min()) / len(latent)
     # A disk has 8 % of its particles inside 0.4 of the median radius, a Gaussian cloud 10 %.
     return hole < 0.03 and emptiest > 0.2 / 24
+
+
+def evenly_spaced(
+    path: Float[Tensor, "points latent"], steps: int
+) -> Float[Tensor, "steps latent"]:
+    """`steps` points equally far apart along `path`."""
+    length = torch.cat([path.new_zeros(1), path.diff(dim=0).norm(dim=1).cumsum(0)]).numpy()
+    wanted = np.linspace(0, length[-1], steps)
+    columns = [np.interp(wanted, length, column) for column in path.mT.numpy()]
+    return torch.from_numpy(np.stack(columns, axis=1))
 
 
 def _through(point: Float[Tensor, "steps latent"]) -> Trajectory:
@@ -184,11 +194,3 @@ def _running_means(
         starts = torch.linspace(0, count - window, max(2, 2 * count // window)).long()
     sums = torch.cat([ordered.new_zeros(1, ordered.shape[1]), ordered.cumsum(0)])
     return (sums[starts + window] - sums[starts]) / window
-
-
-def _resampled(path: Float[Tensor, "means latent"], steps: int) -> Float[Tensor, "steps latent"]:
-    """`steps` points equally far apart along `path`."""
-    length = torch.cat([path.new_zeros(1), path.diff(dim=0).norm(dim=1).cumsum(0)]).numpy()
-    wanted = np.linspace(0, length[-1], steps)
-    columns = [np.interp(wanted, length, column) for column in path.mT.numpy()]
-    return torch.from_numpy(np.stack(columns, axis=1))

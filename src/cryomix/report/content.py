@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.volume import Volume
 from cryomix.latent.clusters import Clusters
+from cryomix.latent.density import PlaneDensity
 from cryomix.latent.latent_map import LatentMap
 from cryomix.latent.reduction import Embedding
 from cryomix.latent.trajectory import Trajectory
@@ -113,6 +114,46 @@ class DecodedPath:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Populations:
+    """Particles in each stretch of the main path, freed of the blur of their errors.
+
+    Attributes
+    ----------
+    distance, length, unit
+        Of the path up to the middle of each stretch, and of each stretch, in `unit`.
+    share, share_low, share_high
+        Of the particles, with a 95 % interval.
+    free_energy_kt, free_energy_low_kt, free_energy_high_kt
+        The same of the free energy; 0 where it is lowest.
+    counted
+        Share of the particles whose own latent is nearest to each stretch.
+    particle_error
+        Standard deviation of the place of a particle in each stretch, in `unit`.
+    draws
+        Shares among particles that were drawn anew.
+    state
+        Which of the states that are shown along the path is nearest, counted from 0.
+    is_closed
+        Whether the last stretch is next to the first.
+    """
+
+    distance: Float[Tensor, "stretches"]
+    length: Float[Tensor, "stretches"]
+    share: Float[Tensor, "stretches"]
+    share_low: Float[Tensor, "stretches"]
+    share_high: Float[Tensor, "stretches"]
+    free_energy_kt: Float[Tensor, "stretches"]
+    free_energy_low_kt: Float[Tensor, "stretches"]
+    free_energy_high_kt: Float[Tensor, "stretches"]
+    counted: Float[Tensor, "stretches"]
+    particle_error: Float[Tensor, "stretches"]
+    draws: Float[Tensor, "draws stretches"]
+    state: Int64[Tensor, "stretches"] | None = None
+    unit: str = "Å"
+    is_closed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportContent:
     """All that a report can show.
 
@@ -136,6 +177,10 @@ class ReportContent:
         How they were divided; maps in the order of the clusters.
     paths
         What moves; the first is the most important.
+    populations, density
+        How many particles are where along the first path, and over the principal plane.
+    unseeing
+        Share of the particles whose image does not see the motion.
     scores
         Recovery of a known truth, by name.
     warnings
@@ -157,5 +202,8 @@ class ReportContent:
     clusters: Clusters | None = None
     cluster_maps: tuple[RebuiltMap, ...] = ()
     paths: tuple[DecodedPath, ...] = ()
+    populations: Populations | None = None
+    density: PlaneDensity | None = None
+    unseeing: float | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -73,7 +73,12 @@ def summarize(content: ReportContent, motions: list[PathMotion]) -> list[Finding
 
 def assess(content: ReportContent) -> list[Finding]:
     """How sure it is."""
-    return [*_about_held_out(content), *_about_uncertainty(content), *_about_truth(content)]
+    return [
+        *_about_held_out(content),
+        *_about_uncertainty(content),
+        *_about_unseeing(content),
+        *_about_truth(content),
+    ]
 
 
 def list_limits(content: ReportContent) -> list[Finding]:
@@ -84,6 +89,17 @@ def list_limits(content: ReportContent) -> list[Finding]:
             Finding(
                 "Cluster sizes count particles by their most likely place. They are not "
                 "populations: noise moves particles across every border."
+            )
+        )
+    if content.populations is not None:
+        unit = content.populations.unit
+        limits.append(
+            Finding(
+                f"The free energy is that of a density per {'Å' if unit == 'Å' else 'latent unit'} "
+                "of this path; another measure of length would give another one. It is that of the "
+                "molecule only if the particles on the grid were in equilibrium, picked without "
+                "regard to their state, and if the errors of the latents are right. Its intervals "
+                "hold the chance of sampling, not mistakes of the model."
             )
         )
     if content.umap is not None:
@@ -159,6 +175,11 @@ def describe_score(name: str) -> str:
     return next((text for ending, text in _SCORES.items() if name.endswith(ending)), "")
 
 
+def count_in_words(number: int) -> str:
+    """A number as a word, where it is small."""
+    return _COUNTED[number] if number < len(_COUNTED) else str(number)
+
+
 def share_of_uncertain(
     std: Float[Tensor, "particles latent"], pca: Embedding
 ) -> tuple[float, float]:
@@ -180,10 +201,11 @@ def _about_groups(content: ReportContent) -> list[Finding]:
     else:
         size = torch.bincount(content.clusters.group).double()
         shares = ", ".join(f"{100 * part:.0f} %" for part in size / size.sum())
-        text = f"The particles fall into {_count(groups)} separate groups ({shares})."
+        text = f"The particles fall into {count_in_words(groups)} separate groups ({shares})."
     if clusters > groups:
         what = "It is" if groups == 1 else "They are"
-        text += f" {what} divided into {_count(clusters)} clusters, so that maps can be compared."
+        parts = count_in_words(clusters)
+        text += f" {what} divided into {parts} clusters, so that maps can be compared."
     return [Finding(text)]
 
 
@@ -195,7 +217,7 @@ def _about_axes(content: ReportContent) -> list[Finding]:
     if len(share) == 1:
         return []
     needed = int((share.cumsum(0) < 0.9).sum()) + 1
-    axes = "one axis holds" if needed == 1 else f"{_count(needed)} axes hold"
+    axes = "one axis holds" if needed == 1 else f"{count_in_words(needed)} axes hold"
     held = 100 * float(share[:needed].sum())
     return [Finding(f"Of the spread of the latents, {axes} {held:.0f} %.")]
 
@@ -256,11 +278,17 @@ def _about_uncertainty(content: ReportContent) -> list[Finding]:
     return [Finding(text, "good" if ratio > 2 and share < 0.1 else "bad" if ratio < 1 else "plain")]
 
 
+def _about_unseeing(content: ReportContent) -> list[Finding]:
+    if content.unseeing is None:
+        return []
+    text = (
+        f"{100 * content.unseeing:.0f} % of the particles are seen in a way that does not show the "
+        "motion: their latents say little."
+    )
+    return [Finding(text, "bad" if content.unseeing > 0.5 else "plain")]
+
+
 def _about_truth(content: ReportContent) -> list[Finding]:
     if not content.scores:
         return []
     return [Finding("The truth is known for these data; the scores against it are given below.")]
-
-
-def _count(number: int) -> str:
-    return _COUNTED[number] if number < len(_COUNTED) else str(number)

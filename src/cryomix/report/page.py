@@ -34,6 +34,8 @@ from cryomix.report.motion_pictures import (
     make_film,
     picture_volumes,
 )
+from cryomix.report.population_figures import draw_density, draw_populations
+from cryomix.report.populations import judge_populations, summarize_populations
 
 _TEMPLATE = "page.html.jinja"
 _SHOWN_CURVES = 8
@@ -82,9 +84,13 @@ def build_page(content: ReportContent) -> str:
     return environment.from_string(source).render(
         content=content,
         key_numbers=list_key_numbers(content, motions),
-        findings=summarize(content, motions),
+        findings=[*summarize(content, motions), *summarize_populations(content.populations)],
         confidence=assess(content),
         limits=list_limits(content),
+        population_figures=_draw_populations(content),
+        population_findings=(
+            [] if content.populations is None else judge_populations(content.populations)
+        ),
         latent_figures=_draw_latent(content),
         cluster_rows=_list_clusters(content),
         paths=[_show_path(motion, number) for number, motion in enumerate(motions, start=1)],
@@ -132,6 +138,30 @@ def _draw_latent(content: ReportContent) -> list[_Figure]:
         )
         drawing = draw_criterion(content.clusters.criterion)
         figures.append(_Figure(Markup(drawing), "Number of groups", caption))
+    return figures
+
+
+def _draw_populations(content: ReportContent) -> list[_Figure]:
+    figures = []
+    if content.populations is not None:
+        caption = (
+            "Bars: particles in each stretch, with 95 % intervals; dashes: the same by counting "
+            "latents, blurred by their errors. Below, the free energy, −ln of the bars, with 95 % "
+            "intervals; where they leave the frame nothing but a lower limit is known."
+        )
+        drawing = draw_populations(content.populations)
+        figures.append(_Figure(Markup(drawing), "Population and free energy", caption))
+    if content.density is not None and content.pca is not None:
+        trajectory = content.paths[0].trajectory if content.paths else None
+        caption = (
+            "Density of the particles in the plane of the two axes of largest spread, without the "
+            "blur of their errors; inside the lines are 50 and 90 % of them"
+        )
+        if trajectory is not None:
+            caption += ". Numbers are the states above"
+        closed = bool(content.paths) and content.paths[0].is_closed
+        drawing = draw_density(content.density, content.pca, trajectory, closed)
+        figures.append(_Figure(Markup(drawing), "Density", caption + "."))
     return figures
 
 
