@@ -56,7 +56,7 @@ def score_maps(
     Parameters
     ----------
     maps
-        Gaussian models decoded at a latent, or reconstructions from the particles near it.
+        Gaussian models decoded at a latent, or maps rebuilt there from the particles.
     job, particles, latent
         The job, and the particles that it was trained on.
     states

@@ -34,7 +34,7 @@ def evaluate(
         Maps,
         Parameter(
             help="maps to compare with the true states: Gaussian models decoded at latents, or "
-            "reconstructions from the particles near them"
+            "maps rebuilt there from the particles"
         ),
     ] = "decode",
     sample: Annotated[

@@ -110,12 +110,17 @@ def sharpness_of(
     found = []
     for size in sizes:
         at = min(int(np.searchsorted(reached, min(size, len(q)))), len(q) - 1)
-        found.append(_slope_between(*(float(sums[at]) for sums in (count, first, second)), size))
+        sums = float(count[at]), float(first[at]), float(second[at])
+        found.append(_slope_between(sums, size))
     return torch.tensor(found, dtype=torch.float64)
 
 
-def _slope_between(count: float, first: float, second: float, size: float) -> float:
-    """The root of (k − u S₁)² = n (k − 2 u S₁ + u² S₂) for k particles: a quadratic in u."""
+def _slope_between(sums: tuple[float, float, float], size: float) -> float:
+    """The root of (k − u S₁)² = n (k − 2 u S₁ + u² S₂): a quadratic in u.
+
+    `sums` are those of 1, q and q² over the k particles that the kernel reaches.
+    """
+    count, first, second = sums
     excess = count * max(count - size, 0.0)
     linear = first * max(count - size, 0.0)
     root = np.sqrt(max(linear**2 - (first**2 - size * second) * excess, 0.0))

@@ -13,7 +13,7 @@ from cryomix.imaging.masking import apply_mask, soft_mask
 from cryomix.imaging.particles import Particles
 from cryomix.imaging.volume import Volume
 from cryomix.processes import is_first_process, take_from_first
-from cryomix.reconstruction.backprojection import Report, reconstruct_weighted
+from cryomix.reconstruction.backprojection import MEMORY, Report, reconstruct_weighted
 from cryomix.reconstruction.resolution import HalfMaps, average
 
 _TRIED_ON = 8  # states on which the kernels are chosen
@@ -107,28 +107,34 @@ def choose_kernels(
 ) -> Int64[Tensor, "rings"]:
     """Which of the kernels, narrow to wide, serves each ring best, for all states alike.
 
-    Every kernel is tried on eight states. In a run of many processes all get the same answer.
+    The last kernel must be that of all particles. Every kernel is tried on eight states, as many
+    at once as memory allows. In a run of many processes all get the same answer.
     """
-    states, sizes = sharpness.shape
-    tried = np.unique(np.linspace(0, states - 1, _TRIED_ON).round().astype(int))
-    # Narrow kernels first, so that passes over few particles come before those over many.
-    state = torch.from_numpy(tried).repeat(sizes)
-    slope = sharpness[torch.from_numpy(tried)].T.flatten()
-    rings = particles.grid.n_rings
-    maps = reconstruct_states(
-        particles, distance, state, slope[:, None].expand(-1, rings), padding=padding,
-        report=report,
-    )  # fmt: skip
+    rings, box = particles.grid.n_rings, particles.box_size
+    tried = np.linspace(0, len(sharpness) - 1, _TRIED_ON).round().astype(np.int64)
+    first = torch.zeros(1, dtype=torch.int64)
+    everyone = reconstruct_states(
+        particles, distance, first, torch.zeros(1, rings), padding=padding, report=report
+    )
+    at_once = max(1, int(MEMORY // (8 * box**3 * sharpness.shape[1])))
+    difference = torch.zeros(sharpness.shape[1], rings, dtype=torch.float64)
+    for part in torch.from_numpy(np.unique(tried)).split(at_once):
+        # Narrow kernels first, so that passes over few particles come before those over many.
+        slope = sharpness[part, :-1].T.flatten()[:, None].expand(-1, rings)
+        state = part.repeat(sharpness.shape[1] - 1)
+        maps = reconstruct_states(particles, distance, state, slope, padding=padding, report=report)
+        if is_first_process():
+            rows = [maps[start : start + len(part)] for start in range(0, len(maps), len(part))]
+            difference += square_differences([*rows, everyone * len(part)])
     chosen = torch.zeros(rings, dtype=torch.int64)
     if is_first_process():
-        by_size = [maps[start : start + len(tried)] for start in range(0, len(maps), len(tried))]
-        chosen = choose_sizes(measure_errors(by_size))
+        chosen = choose_sizes(to_nats(difference, box))
     take_from_first([chosen])
     return chosen
 
 
-def measure_errors(maps: Sequence[Sequence[HalfMaps]]) -> Float64[Tensor, "sizes shells"]:
-    """How far the maps of each kernel are from the truth, but for a constant, in nats.
+def square_differences(maps: Sequence[Sequence[HalfMaps]]) -> Float64[Tensor, "sizes shells"]:
+    """How far the maps of each kernel are from the truth, but for a constant of each shell.
 
     `maps` are those of each kernel, narrow to wide, of the same states. A half map is compared
     with the other half's map of the narrowest kernel, whose bias is the least: halves have no
@@ -138,9 +144,15 @@ def measure_errors(maps: Sequence[Sequence[HalfMaps]]) -> Float64[Tensor, "sizes
     """
     mask = _surround(maps)
     inside = [[_masked(halves, mask) for halves in row] for row in maps]
-    errors = torch.stack([_square_differences(row, inside[0]) for row in inside])
-    # Narrowest against narrowest: twice its variance, but for what is the same for all.
-    return errors / errors[0].clamp_min(1e-300) * shell_sizes(mask.box_size)
+    return torch.stack([_between(row, inside[0]) for row in inside])
+
+
+def to_nats(
+    difference: Float64[Tensor, "sizes shells"], box_size: int
+) -> Float64[Tensor, "sizes shells"]:
+    """Square differences over the noise of the narrowest map, so that shells can be added."""
+    # Narrowest against narrowest is noise alone, the same in each coefficient.
+    return difference / difference[0].clamp_min(1e-300) * shell_sizes(box_size)
 
 
 def choose_sizes(error: Float64[Tensor, "sizes shells"]) -> Int64[Tensor, "shells"]:
@@ -162,9 +174,7 @@ def choose_sizes(error: Float64[Tensor, "sizes shells"]) -> Int64[Tensor, "shell
     return torch.tensor(chosen[::-1])
 
 
-def _square_differences(
-    row: Sequence[HalfMaps], narrow: Sequence[HalfMaps]
-) -> Float64[Tensor, "shells"]:
+def _between(row: Sequence[HalfMaps], narrow: Sequence[HalfMaps]) -> Float64[Tensor, "shells"]:
     """Between each half map and the other half's narrow map, summed over states and halves."""
     pairs = [
         pair
@@ -180,8 +190,8 @@ def _masked(halves: HalfMaps, mask: Volume) -> HalfMaps:
 
 
 def _surround(maps: Sequence[Sequence[HalfMaps]]) -> Volume:
-    """A mask around wherever any state has density, seen with at most an eighth of all."""
-    row = maps[max(0, len(maps) - 4)]
-    size = row[0].first.voxel_size
-    masks = [soft_mask(average(halves), max(_MASK_RESOLUTION, 3 * size)) for halves in row]
+    """A mask around wherever any state has density, seen with an eighth of all and with all."""
+    shown = [*maps[max(0, len(maps) - 4)], maps[-1][0]]
+    size = shown[0].first.voxel_size
+    masks = [soft_mask(average(halves), max(_MASK_RESOLUTION, 3 * size)) for halves in shown]
     return Volume(torch.stack([mask.density for mask in masks]).amax(dim=0), size)
