@@ -159,19 +159,19 @@ def choose_sizes(error: Float64[Tensor, "sizes shells"]) -> Int64[Tensor, "shell
     """The kernel of each shell that makes the sum of the errors least.
 
     Of all choices that never become narrower towards finer shells, because there signal falls
-    and noise does not: so no shell chooses alone.
+    and noise does not: so no shell chooses alone. Shell 0 does as shell 1, because the mean
+    density is lost with the mean of each image.
     """
-    shells = error.shape[1]
-    cost = error[:, 0]
+    cost = error[:, 1]
     before = []
-    for shell in range(1, shells):
+    for shell in range(2, error.shape[1]):
         best, origin = cost.cummin(dim=0)
         before.append(origin)
         cost = best + error[:, shell]
     chosen = [int(cost.argmin())]
     for origin in reversed(before):
         chosen.append(int(origin[chosen[-1]]))
-    return torch.tensor(chosen[::-1])
+    return torch.tensor([chosen[-1], *reversed(chosen)])
 
 
 def _between(row: Sequence[HalfMaps], narrow: Sequence[HalfMaps]) -> Float64[Tensor, "shells"]:
