@@ -110,7 +110,9 @@ class ReconstructionOptions:
     padding: float = knob(1.5, "oversampling of the Fourier volume")
     clusters: bool = knob(True, "rebuild a map of each cluster")
     flatten: bool = knob(True, "flatten the solvent of the maps; half maps stay as they are")
-    nearest: int = knob(0, "particles per point [0: a twelfth of all, at least 200]")
+    nearest: int = knob(
+        0, "take so many particles nearest to a point, all alike [0: weigh all by their distance]"
+    )
 
     def __post_init__(self) -> None:
         _require_at_least("padding", self.padding, 1)

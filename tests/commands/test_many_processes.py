@@ -57,7 +57,7 @@ def train_arguments(inputs, job, *more):
 
 
 def reconstruct_arguments(inputs, job, out):
-    points = ["--at", inputs / "latents.npy", "--no-clusters", "--nearest", "60"]
+    points = ["--at", inputs / "latents.npy", "--no-clusters"]
     return ["reconstruct", job, *points, "-o", out, "--threads", "1"]
 
 

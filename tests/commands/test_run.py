@@ -14,6 +14,7 @@ from cryomix.files.mrc import open_stack, read_volume, write_stack, write_volume
 from cryomix.files.relion import read_particles
 from cryomix.files.run_record import read_run_record
 from cryomix.files.star import read_star
+from cryomix.files.volume_list import read_volume_list
 from cryomix.imaging.volume import Volume
 
 SYSTEM = ["--particles", "240", "--box", "24", "--pixel-size", "8", "--snr", "1", "--seed", "3"]
@@ -128,6 +129,32 @@ def test_maps_at_latents_are_named_in_row_order(job, tmp_path):
     names = sorted(path.name for path in (tmp_path / "out").glob("*.mrc"))
     assert [name for name in names if "half" not in name] == ["at001.mrc", "at002.mrc"]
     assert len(names) == 6
+
+
+def test_maps_say_how_many_particles_they_are_worth(job, tmp_path, capsys):
+    np.save(tmp_path / "latents.npy", np.array([[-1.0], [1.0]], np.float32))
+    arguments = ["--at", tmp_path / "latents.npy", "--no-clusters", "-o"]
+    assert call("reconstruct", job, *arguments, tmp_path / "all") == 0
+    assert re.search(
+        r"^at001: \d+ effective particles, \d+ in fine shells", capsys.readouterr().out
+    )
+    told = read_volume_list(tmp_path / "all")
+    shells = read_csv(tmp_path / "all" / "fsc" / "at001.csv")["particles"]
+    assert (np.diff(shells) >= 0).all()
+    assert told["at001"].particles == round(shells[0]) >= 60
+    assert told["at001"].finest_particles == round(shells[-1]) <= 240
+    assert call("reconstruct", job, *arguments, tmp_path / "near", "--nearest", "50") == 0
+    assert capsys.readouterr().out.startswith("at001: 50 particles, ")
+    assert read_volume_list(tmp_path / "near")["at002"].finest_particles is None
+
+
+def test_states_need_error_bars(job, tmp_path, capsys):
+    shutil.copytree(job, tmp_path / "job")
+    for name in ("latent_covariance.npy", "latent_std.npy"):
+        (tmp_path / "job" / name).unlink()
+    arguments = ["--trajectory", "curve", "--no-clusters", "-o", tmp_path / "out"]
+    assert call("reconstruct", tmp_path / "job", *arguments) == 2
+    assert "latent_std.npy is missing" in capsys.readouterr().err
 
 
 def test_a_domain_has_its_directions(job, simulated, capsys):

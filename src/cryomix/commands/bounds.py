@@ -56,7 +56,7 @@ def score_maps(
     Parameters
     ----------
     maps
-        Gaussian models decoded at a latent, or reconstructions from the particles near it.
+        Gaussian models decoded at a latent, or maps rebuilt there from the particles.
     job, particles, latent
         The job, and the particles that it was trained on.
     states
@@ -163,7 +163,7 @@ def _make_maps(
 ) -> "Iterator[Volume]":
     if maps == "decode":
         return _decode(job, particles, latent[index])
-    return _around(particles, latent, latent[index])
+    return _around(job, particles, latent, latent[index])
 
 
 def _decode(job: "JobFolder", particles: "Particles", rows: "np.ndarray") -> "Iterator[Volume]":
@@ -187,17 +187,15 @@ def _decode(job: "JobFolder", particles: "Particles", rows: "np.ndarray") -> "It
             report(done, len(rows))
 
 
-def _around(particles: "Particles", latent: "np.ndarray", rows: "np.ndarray") -> "Iterator[Volume]":
+def _around(
+    job: "JobFolder", particles: "Particles", latent: "np.ndarray", rows: "np.ndarray"
+) -> "Iterator[Volume]":
     """As `cryomix reconstruct --at`, neither filtered nor flattened."""
-    import torch
+    from cryomix.commands.states import rebuild_states
+    from cryomix.reconstruction.resolution import average
 
-    from cryomix.latent.latent_map import LatentMap, nearest_along
-
-    values = torch.from_numpy(latent)
-    everyone = LatentMap(values, torch.zeros_like(values), torch.arange(len(values)), values[:, 0])
-    nearest = nearest_along(everyone, torch.from_numpy(rows), max(200, len(values) // 12))
-    groups = [(chosen.index, torch.ones(len(chosen))) for chosen in nearest]
-    return _reconstruct(particles, groups, "maps near latents")
+    for state in rebuild_states(job, particles, latent, rows, _PADDING):
+        yield average(state.halves)
 
 
 def _of_states(

@@ -34,7 +34,7 @@ def evaluate(
         Maps,
         Parameter(
             help="maps to compare with the true states: Gaussian models decoded at latents, or "
-            "reconstructions from the particles near them"
+            "maps rebuilt there from the particles"
         ),
     ] = "decode",
     sample: Annotated[
@@ -205,22 +205,14 @@ def _score_error_bars(
 ) -> dict[str, float]:
     import numpy as np
 
-    from cryomix.evaluation.calibration import (
-        as_covariance,
-        predict_coordinate,
-        require_spread,
-        score_calibration,
-    )
-    from cryomix.files.checkpoint import read_array
+    from cryomix.commands.states import read_covariance
+    from cryomix.evaluation.calibration import predict_coordinate, score_calibration
 
-    # Errors of different axes go together; their standard deviations alone do not say how.
-    whole = job.latent_covariance
-    source = whole if whole.is_file() else job.latent_std
-    if not source.is_file() or "t" not in truth or len(latent) < 100:
+    if "t" not in truth or len(latent) < 100:
         return {}
-    spread = read_array(source)
-    require_spread(str(source), spread, latent)
-    covariance = spread if spread.ndim == 3 else as_covariance(spread)
+    covariance = read_covariance(job, latent)
+    if covariance is None:
+        return {}
     cyclic = bool(np.all(truth["cyclic"])) if "cyclic" in truth else False
     coordinate = np.asarray(truth["t"], dtype=np.float64)
     predicted = predict_coordinate(latent, covariance, coordinate, cyclic=cyclic, seed=seed)

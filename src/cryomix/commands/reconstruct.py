@@ -1,4 +1,4 @@
-"""`cryomix reconstruct`: maps from the particles of clusters and near points of a path."""
+"""`cryomix reconstruct`: maps of clusters, and of states along a path or at given latents."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,13 +11,15 @@ from cryomix.errors import CheckpointError
 from cryomix.options import ReconstructionOptions, RuntimeOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     from torch import Tensor
 
+    from cryomix.commands.states import StateMap
     from cryomix.files.job import JobFolder
     from cryomix.files.volume_list import VolumeEntry
     from cryomix.imaging.particles import Particles
-    from cryomix.reconstruction.resolution import HalfMaps
 
 _DEFAULT = ReconstructionOptions()
 _RUNTIME = RuntimeOptions()
@@ -42,8 +44,9 @@ def reconstruct(
 ) -> None:
     """Rebuild maps from the particles, with half maps, FSC and resolution.
 
-    Of each cluster, and of the particles nearest to each point of a trajectory or to given
-    latents. Writes NAME.mrc (filtered by its FSC, solvent flattened), NAME_half1.mrc and
+    Of each cluster, and of the state at each point of a trajectory or at given latents: from
+    all particles, weighted by how near they are, in each shell as its noise and its blur demand.
+    Writes NAME.mrc (filtered by its FSC, solvent flattened), NAME_half1.mrc and
     NAME_half2.mrc (neither filtered nor flattened), and fsc/NAME.csv.
 
         cryomix reconstruct job --trajectory curve
@@ -90,73 +93,103 @@ def reconstruct_into(
     points: "dict[str, np.ndarray]",
     options: ReconstructionOptions,
 ) -> list[str]:
-    """Rebuild the maps of the clusters of `job` and those near `points`; a line for each.
+    """Rebuild the maps of the clusters of `job` and of the states at `points`; a line for each.
 
     Of many processes only the first writes, and has lines.
     """
-    from cryomix.commands.progress import counting
+    from cryomix.files.checkpoint import read_array
     from cryomix.files.mrc import read_volume
     from cryomix.files.volume_list import update_volume_list
     from cryomix.processes import is_first_process
-    from cryomix.reconstruction.backprojection import reconstruct_groups
 
-    groups = _choose_particles(job, len(particles), points, options)
-    if not groups:
+    latent = read_array(job.latents)
+    if len(latent) != len(particles):
+        raise CheckpointError(f"{job.latents}: {len(latent)} rows, but {len(particles)} particles")
+    groups = _choose_particles(job, latent, points, options)
+    rows = {} if options.nearest else points
+    if not groups and not rows:
         raise CheckpointError(
             f"{job.path}: nothing to rebuild: give --clusters, --trajectory or --at"
         )
     origin = read_volume(job.neutral_map).origin
-    with counting("particles inserted") as report:
-        halves = reconstruct_groups(
-            particles, list(groups.values()), padding=options.padding, report=report
-        )
+    entries = {}
+    for name, state in _rebuild(job, particles, latent, groups, rows, options.padding):
+        entries[name] = _write_maps(folder, name, state, origin, options.flatten)
     if not is_first_process():
         return []
-    entries = {
-        name: _write_maps(folder, name, maps, len(index), origin, options.flatten)
-        for (name, index), maps in zip(groups.items(), halves, strict=True)
-    }
     update_volume_list(folder, entries)
-    return [
-        f"{name}: {entry.particles} particles, {entry.resolution:.1f} Å (FSC 0.143, masked)"
-        for name, entry in entries.items()
-    ]
+    return [_describe(name, entry) for name, entry in entries.items()]
+
+
+def _rebuild(
+    job: "JobFolder",
+    particles: "Particles",
+    latent: "np.ndarray",
+    groups: "dict[str, Tensor]",
+    points: "dict[str, np.ndarray]",
+    padding: float,
+) -> "Iterator[tuple[str, StateMap]]":
+    """The maps of groups of particles, then those of the states at points."""
+    import torch
+
+    from cryomix.commands.progress import counting
+    from cryomix.commands.states import StateMap, rebuild_states
+    from cryomix.reconstruction.backprojection import reconstruct_groups
+
+    if groups:
+        with counting("particles inserted") as report:
+            maps = reconstruct_groups(
+                particles, list(groups.values()), padding=padding, report=report
+            )
+        for (name, index), halves in zip(groups.items(), maps, strict=False):
+            count = torch.full((particles.grid.n_rings,), len(index))
+            yield name, StateMap(halves, count, is_weighted=False)
+    for name, rows in points.items():
+        states = rebuild_states(job, particles, latent, rows, padding)
+        for number, state in enumerate(states, start=1):
+            yield f"{name}{number:03d}", state
+
+
+def _describe(name: str, entry: "VolumeEntry") -> str:
+    count = f"{entry.particles} particles"
+    if entry.finest_particles is not None:
+        count = f"{entry.particles} effective particles, {entry.finest_particles} in fine shells"
+    return f"{name}: {count}, {entry.resolution:.1f} Å (FSC 0.143, masked)"
 
 
 def _choose_particles(
     job: "JobFolder",
-    count: int,
+    latent: "np.ndarray",
     points: "dict[str, np.ndarray]",
     options: ReconstructionOptions,
 ) -> "dict[str, Tensor]":
+    """Those of each cluster and, where a number is given, those nearest to each point."""
     import torch
 
     from cryomix.files.checkpoint import read_array
     from cryomix.latent.latent_map import LatentMap, nearest_along
 
-    latent = torch.from_numpy(read_array(job.latents))
-    if len(latent) != count:
-        raise CheckpointError(f"{job.latents}: {len(latent)} rows, but {count} particles")
     groups = {}
     if options.clusters:
         label = torch.from_numpy(read_array(job.clusters))
         for number in label.unique().tolist():
             groups[f"cluster{number + 1:02d}"] = (label == number).nonzero().flatten()
-    everyone = LatentMap(latent, torch.zeros_like(latent), torch.arange(count), latent[:, 0])
-    nearest = options.nearest or max(200, count // 12)
-    for name, rows in points.items():
-        for number, chosen in enumerate(
-            nearest_along(everyone, torch.from_numpy(rows), nearest), start=1
-        ):
-            groups[f"{name}{number:03d}"] = chosen.index
+    if options.nearest:
+        values = torch.from_numpy(latent)
+        everyone = LatentMap(
+            values, torch.zeros_like(values), torch.arange(len(values)), values[:, 0]
+        )
+        for name, rows in points.items():
+            near = nearest_along(everyone, torch.from_numpy(rows), options.nearest)
+            for number, chosen in enumerate(near, start=1):
+                groups[f"{name}{number:03d}"] = chosen.index
     return groups
 
 
 def _write_maps(
     folder: Path,
     name: str,
-    halves: "HalfMaps",
-    count: int,
+    state: "StateMap",
     origin: tuple[float, float, float],
     flatten: bool,
 ) -> "VolumeEntry":
@@ -171,6 +204,7 @@ def _write_maps(
         resolution_at,
     )
 
+    halves = state.halves
     whole = average(halves)
     size = whole.voxel_size
     mask = soft_mask(whole, max(_MASK_RESOLUTION, 3 * size))
@@ -183,12 +217,15 @@ def _write_maps(
     ):
         write_volume(folder / f"{name}{suffix}.mrc", replace(volume, origin=origin))
     length = whole.box_size * size
+    columns = (unmasked.tolist(), masked.tolist(), state.effective.tolist())
     rows = [
-        (shell, shell / length, float(plain), float(inside))
-        for shell, (plain, inside) in enumerate(zip(unmasked, masked, strict=True))
+        (shell, shell / length, *values) for shell, values in enumerate(zip(*columns, strict=True))
     ]
-    write_csv(folder / "fsc" / f"{name}.csv", ["shell", "frequency", "fsc", "masked"], rows)
-    return VolumeEntry(count, resolution_at(masked, size, box_size=whole.box_size))
+    header = ["shell", "frequency", "fsc", "masked", "particles"]
+    write_csv(folder / "fsc" / f"{name}.csv", header, rows)
+    first, last = round(float(state.effective[0])), round(float(state.effective[-1]))
+    reached = resolution_at(masked, size, box_size=whole.box_size)
+    return VolumeEntry(first, reached, last if state.is_weighted else None)
 
 
 def _find_path(job: "JobFolder", name: str) -> Path:

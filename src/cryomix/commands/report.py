@@ -133,6 +133,7 @@ def _read_rebuilt(job: "JobFolder") -> "dict[str, RebuiltMap]":
             resolution=entry.resolution,
             fsc=Curve(frequency=frequency, correlation=fsc),
             volume=read_volume(job.volumes / f"{name}.mrc"),
+            finest_particles=entry.finest_particles,
         )
     return rebuilt
 

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cryomix.errors import CheckpointError
@@ -12,10 +12,21 @@ from cryomix.files.atomic import write_atomically
 
 @dataclass(frozen=True, slots=True)
 class VolumeEntry:
-    """One map; the resolution, Å, is None where its half maps do not agree at all."""
+    """One map.
+
+    Attributes
+    ----------
+    particles
+        How many it is made from; where they are weighted, effectively and in the coarsest shell.
+    resolution
+        Å; None where the half maps do not agree at all.
+    finest_particles
+        How many it is made from effectively in the finest shell; None where none is weighted.
+    """
 
     particles: int
     resolution: float | None
+    finest_particles: int | None = None
 
 
 def read_volume_list(folder: Path) -> dict[str, VolumeEntry]:
@@ -39,12 +50,9 @@ def read_volume_list(folder: Path) -> dict[str, VolumeEntry]:
 def update_volume_list(folder: Path, entries: Mapping[str, VolumeEntry]) -> None:
     """Add `entries` to the list of `folder`; a map of the same name is replaced."""
     finite = {
-        name: VolumeEntry(
-            entry.particles,
-            entry.resolution
-            if entry.resolution is not None and math.isfinite(entry.resolution)
-            else None,
-        )
+        name: entry
+        if entry.resolution is not None and math.isfinite(entry.resolution)
+        else replace(entry, resolution=None)
         for name, entry in entries.items()
     }
     merged = {**read_volume_list(folder), **finite}

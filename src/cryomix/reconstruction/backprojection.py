@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -87,29 +88,72 @@ def reconstruct_groups(
     In a run of many processes each inserts its share of the particles; the first gets the maps,
     the others an empty list.
     """
+    weighting = _Shares(_share_of_each_particle(len(particles), groups, weights))
+    return reconstruct_weighted(
+        particles, weighting, grid=grid, padding=padding, noise=noise, report=report
+    )
+
+
+@runtime_checkable
+class Weighting(Protocol):
+    """How much each particle counts in each of several groups."""
+
+    def __len__(self) -> int:
+        """Number of groups."""
+        ...
+
+    def some(self, groups: slice) -> "Weighting":
+        """The same for some of the groups."""
+        ...
+
+    def needed(self) -> Int64[Tensor, "_"]:
+        """Particles that count in any group, in the order of the stack."""
+        ...
+
+    def of(self, index: Int64[Tensor, "batch"]) -> Float[Tensor, "groups batch *rings"]:
+        """Weights of the particles at `index`, the same for all rings or one for each."""
+        ...
+
+
+def reconstruct_weighted(
+    particles: Particles,
+    weighting: Weighting,
+    *,
+    common: Weighting | None = None,
+    grid: FourierGrid | None = None,
+    padding: float = 2.0,
+    noise: Float[Tensor, "rings"] | None = None,
+    report: Report | None = None,
+) -> list[HalfMaps]:
+    """As `reconstruct_groups`, with weights that are made batch by batch.
+
+    What `common`, of one group, lets in is inserted once and belongs to every group.
+    """
     grid = grid or particles.grid
-    shares = _share_of_each_particle(len(particles), groups, weights)
     at_once = max(1, int(MEMORY // (12 * _padded_size(grid, padding) ** 3)))
-    passes = shares.split(at_once)
-    total, done = sum(len(share_here(_needed(part))) for part in passes), 0
-    maps = []
-    for part in passes:
-        accumulators = [
-            (FourierAccumulator(grid, padding), FourierAccumulator(grid, padding)) for _ in part
+    passes = [
+        weighting.some(slice(start, start + at_once)) for start in range(0, len(weighting), at_once)
+    ]
+    jobs = passes if common is None else [common, *passes]
+    indices = [share_here(job.needed()) for job in jobs]
+    total, done = sum(len(index) for index in indices), 0
+    maps: list[HalfMaps] = []
+    shared = None
+    for job, index in zip(jobs, indices, strict=True):
+        halves = [
+            (FourierAccumulator(grid, padding), FourierAccumulator(grid, padding))
+            for _ in range(len(job))
         ]
-        for batch in iterate_batches(particles, grid, share_here(_needed(part)), BATCH_SIZE):
+        for batch in iterate_batches(particles, grid, index, BATCH_SIZE) if len(index) else ():
             slices = to_central_slices(batch, grid, noise)
-            _insert_halves(
-                slices, part[:, batch.index], particles.half_set[batch.index], accumulators
-            )
+            _insert_halves(slices, job.of(batch.index), particles.half_set[batch.index], halves)
             done += len(batch)
             if report is not None:
                 report(done, total)
-        for halves in accumulators:
-            for accumulator in halves:
-                accumulator.sum_on_first()
-            if is_first_process():
-                maps.append(_solve(*halves))
+        if job is common:
+            (shared,) = halves
+        else:
+            maps += _solve_on_first(halves, shared)
     return maps
 
 
@@ -168,8 +212,10 @@ class FourierAccumulator:
         self.numerator = torch.zeros(padded, padded, padded // 2 + 1, dtype=torch.complex64)
         self.weight = torch.zeros(padded, padded, padded // 2 + 1)
 
-    def insert(self, slices: CentralSlices, weight: Float[Tensor, "batch"] | None = None) -> None:
-        """Add `slices`, each times its `weight`; 0 leaves a slice out."""
+    def insert(
+        self, slices: CentralSlices, weight: Float[Tensor, "batch *rings"] | None = None
+    ) -> None:
+        """Add `slices`, each times its `weight`, one or one per ring; 0 leaves it out."""
         if weight is None:
             weight = torch.ones(len(slices.rotation))
         insert_slices(
@@ -180,6 +226,11 @@ class FourierAccumulator:
             self.numerator.numpy(),
             self.weight.numpy(),
         )
+
+    def add(self, other: "FourierAccumulator") -> None:
+        """Insert also what `other` has been given."""
+        self.numerator += other.numerator
+        self.weight += other.weight
 
     def sum_on_first(self) -> None:
         """Give what every process inserted to the first, which alone can then make a map."""
@@ -223,20 +274,51 @@ def _share_of_each_particle(
     return shares
 
 
-def _needed(shares: Float[Tensor, "groups particles"]) -> Int64[Tensor, "_"]:
-    """Particles that count in any group, in the order of the stack."""
-    return (shares != 0).any(dim=0).nonzero().flatten()
+@dataclass(frozen=True, slots=True)
+class _Shares:
+    """Weights that are there for every particle."""
+
+    share: Float[Tensor, "groups particles"]
+
+    def __len__(self) -> int:
+        return len(self.share)
+
+    def some(self, groups: slice) -> "_Shares":
+        return _Shares(self.share[groups])
+
+    def needed(self) -> Int64[Tensor, "_"]:
+        return (self.share != 0).any(dim=0).nonzero().flatten()
+
+    def of(self, index: Int64[Tensor, "batch"]) -> Float[Tensor, "groups batch"]:
+        return self.share[:, index]
 
 
 def _insert_halves(
     slices: CentralSlices,
-    shares: Float[Tensor, "groups batch"],
+    weights: Float[Tensor, "groups batch *rings"],
     half_set: Int8[Tensor, "batch"],
     accumulators: Sequence[tuple[FourierAccumulator, FourierAccumulator]],
 ) -> None:
-    for share, halves in zip(shares, accumulators, strict=True):
+    for weight, halves in zip(weights, accumulators, strict=True):
         for number, accumulator in enumerate(halves, start=1):
-            accumulator.insert(slices, share * (half_set == number))
+            belongs = half_set == number
+            accumulator.insert(slices, weight * belongs.view(-1, *[1] * (weight.ndim - 1)))
+
+
+def _solve_on_first(
+    accumulators: Sequence[tuple[FourierAccumulator, FourierAccumulator]],
+    shared: tuple[FourierAccumulator, FourierAccumulator] | None,
+) -> list[HalfMaps]:
+    """Half maps of each group, once all processes have given what they inserted."""
+    maps = []
+    for halves in accumulators:
+        for number, accumulator in enumerate(halves):
+            if shared is not None:
+                accumulator.add(shared[number])
+            accumulator.sum_on_first()
+        if is_first_process():
+            maps.append(_solve(*halves))
+    return maps
 
 
 def _solve(first: FourierAccumulator, second: FourierAccumulator) -> HalfMaps:

@@ -5,6 +5,7 @@ two write to the same voxel, and sums do not depend on how many threads there ar
 """
 
 import math
+from functools import cache
 from typing import no_type_check
 
 import numba
@@ -29,12 +30,22 @@ def insert_slices(
     rotation
         (B, 3, 3), model → view.
     weight
-        (B,) weight of each slice; 0 leaves it out.
+        (B,) weight of each slice, or (B, n // 2 + 1) of each of its rings; 0 leaves it out.
     numerator, total
         (p, p, p // 2 + 1): changed in place.
     """
     edge = _slab_edges(numerator.shape[0], numba.get_num_threads())
-    _insert(coefficient, power, rotation, weight, edge, numerator, total)
+    ring = rings(coefficient.shape[1])
+    if weight.ndim == 1:
+        weight = np.repeat(weight[:, None], coefficient.shape[2], axis=1)
+    _insert(coefficient, power, rotation, weight, ring, edge, numerator, total)
+
+
+@cache
+def rings(box_size: int) -> NDArray[np.int64]:
+    """Ring of each coefficient of a half plane: its radius, rounded to whole Fourier pixels."""
+    k_y = np.fft.fftfreq(box_size)[:, None] * box_size
+    return np.rint(np.hypot(k_y, np.arange(box_size // 2 + 1))).astype(np.int64)
 
 
 def _slab_edges(padded: int, slabs: int) -> NDArray[np.int64]:
@@ -49,19 +60,19 @@ def _slab_edges(padded: int, slabs: int) -> NDArray[np.int64]:
 
 @numba.njit(parallel=True, cache=True)
 @no_type_check
-def _insert(coefficient, power, rotation, weight, edge, numerator, total):
+def _insert(coefficient, power, rotation, weight, ring, edge, numerator, total):
     for slab in numba.prange(edge.size - 1):
         for b in range(coefficient.shape[0]):
-            if weight[b] != 0:
+            if weight[b].any():
                 _insert_slice(
-                    coefficient[b], power[b], rotation[b], weight[b],
+                    coefficient[b], power[b], rotation[b], weight[b], ring,
                     edge[slab], edge[slab + 1], numerator, total,
                 )  # fmt: skip
 
 
 @numba.njit(cache=True)
 @no_type_check
-def _insert_slice(coefficient, power, rotation, weight, bottom, top, numerator, total):
+def _insert_slice(coefficient, power, rotation, weight, ring, bottom, top, numerator, total):
     """Add what one slice puts on planes bottom ≤ z < top."""
     n = coefficient.shape[0]
     scale = numerator.shape[0] / n
@@ -83,8 +94,12 @@ def _insert_slice(coefficient, power, rotation, weight, bottom, top, numerator, 
                 x = x_base + column * x_step
                 if x < 0 or (sign < 0 and x == 0):
                     continue
+                factor = weight[ring[row, column]]
+                if factor == 0:
+                    continue
                 # The mean is its own mirror point, which `divide_by_weight` adds once more.
-                factor = weight if k_y != 0 or column != 0 else np.float32(0.5) * weight
+                if k_y == 0 and column == 0:
+                    factor *= np.float32(0.5)
                 value = coefficient[row, column] * factor
                 if sign < 0:
                     value = value.conjugate()

@@ -17,12 +17,14 @@ def insert_slices_reference(
     frequency = np.rint(np.fft.fftfreq(n) * n).astype(int)
     k_y, k_x = np.meshgrid(frequency, frequency, indexing="ij")
     inside = k_x**2 + k_y**2 < n * n / 4
+    ring = np.rint(np.hypot(k_x, k_y)).astype(int)[inside]
     for plane, squared, matrix, share in zip(coefficient, power, rotation, weight, strict=True):
         # Where k_x < 0 the half plane holds the conjugate, at −k.
         row = np.where(k_x < 0, -k_y, k_y) % n
         half = plane[row, abs(k_x)]
-        value = share * np.where(k_x < 0, half.conj(), half)[inside]
-        weighted = share * squared[row, abs(k_x)][inside]
+        factor = share[ring] if share.ndim else share
+        value = factor * np.where(k_x < 0, half.conj(), half)[inside]
+        weighted = factor * squared[row, abs(k_x)][inside]
         view = np.stack([k_x, k_y, 0 * k_x], axis=-1)[inside]
         position = view @ matrix * (padded / n)  # a plane wave k of the view is Rᵀ k
         corner = np.floor(position).astype(int)

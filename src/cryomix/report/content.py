@@ -71,8 +71,9 @@ class RebuiltMap:
     ----------
     name
         As the file is called.
-    particles
-        How many it is made from.
+    particles, finest_particles
+        How many it is made from; where they are weighted, effectively in the coarsest and in
+        the finest shell.
     resolution
         Å, where the half maps' FSC falls to 0.143.
     fsc
@@ -86,6 +87,7 @@ class RebuiltMap:
     resolution: float | None = None
     fsc: Curve | None = None
     volume: Volume | None = None
+    finest_particles: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,7 @@ class DecodedPath:
     trajectory
         Its points, drawn on the latent map.
     maps
-        Rebuilt from the particles near each step.
+        Rebuilt from the particles for each step.
     is_closed
         Whether the last step leads back to the first.
     """

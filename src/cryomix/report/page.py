@@ -205,8 +205,7 @@ def _show_path(motion: PathMotion, number: int) -> _PathSection:
     captions = []
     for step in range(steps):
         rebuilt = path.maps[step] if step < len(path.maps) else None
-        reached = f"{rebuilt.resolution:.1f} Å" if rebuilt and rebuilt.resolution else ""
-        captions.append(reached)
+        captions.append(_caption(rebuilt) if rebuilt else "")
     pictures = _pictures(path.maps, steps, film.view, frame)
     return _PathSection(
         name=path.name,
@@ -216,6 +215,14 @@ def _show_path(motion: PathMotion, number: int) -> _PathSection:
         captions=tuple(captions),
         map_pictures=tuple(pictures) if any(pictures) else (),
     )
+
+
+def _caption(rebuilt: RebuiltMap) -> str:
+    """How fine a map is, and how many particles it is worth from coarse to fine shells."""
+    count = f"{rebuilt.particles:,} particles"
+    if rebuilt.finest_particles is not None:
+        count = f"{rebuilt.particles:,} to {rebuilt.finest_particles:,} particles"
+    return f"{rebuilt.resolution:.1f} Å, {count}" if rebuilt.resolution else count
 
 
 def _pictures(
