@@ -9,8 +9,9 @@ from scipy.spatial.transform import Rotation
 
 from cryomix import options
 from cryomix.files.relion import read_poses
-from cryomix.fitting.networks import Decoder, varying_parameters
+from cryomix.fitting.networks import DenseDecoder, varying_parameters
 from cryomix.fitting.score import make_metric, score_projections
+from cryomix.fitting.shared_decoder import SharedDecoder
 from cryomix.geometry.fourier import FourierGrid, sum_over_rings, to_fourier, to_real
 from cryomix.geometry.poses import Poses, euler_to_rotation
 from cryomix.imaging.ctf import Ctf, evaluate_ctf
@@ -162,14 +163,15 @@ def test_means_over_rings():
         assert expected > 0
 
 
+@pytest.mark.parametrize("network", [DenseDecoder, SharedDecoder])
 @pytest.mark.parametrize("kinds", [("centers", "amplitudes", "widths"), ("amplitudes",)])
-def test_latent_zero(kinds):
+def test_latent_zero(kinds, network):
     """Latent 0 decodes to the neutral model."""
     generator = torch.Generator().manual_seed(2)
     center = torch.rand(20, 3, generator=generator) * 40 - 20
     amplitude, width = 0.2 + 0.6 * torch.rand(2, 20, generator=generator)
     neutral = GaussianModel(center, amplitude, 5 * width + 3)
-    decoder = Decoder(neutral, 64.0, 6.0, varying_parameters(20, kinds), 3, 16)
+    decoder = network(neutral, 64.0, 6.0, varying_parameters(20, kinds), 3, 16)
     for parameter in decoder.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     models = decoder(torch.stack([torch.ones(3), torch.zeros(3)]))
