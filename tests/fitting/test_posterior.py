@@ -92,3 +92,15 @@ def test_views_along_the_motion_are_told_to_see_nothing(arm, trained):
     assert torch.equal(found.informative, found.information >= 1)
     unasked = refine_latents(model, batch.particles, first, prior, 0)
     assert bool(unasked.informative.all())
+
+
+def test_an_image_that_says_nothing_leaves_the_spread_of_all(arm, trained):
+    """Blank images: the error is that of a particle drawn from all latents."""
+    model, batch = trained
+    first = model.encode(batch.particles)
+    blank = replace(batch.particles, image_ft=0 * batch.particles.image_ft)
+    prior = fit_prior(first)
+    found = refine_latents(model, blank, first.mean(0).expand_as(first), prior, 0)
+    information = 1 / found.covariance[:, 0, 0] - 1 / first.var()
+    assert found.std.max() <= 1.001 * first.std()
+    assert (information > -1e-3 / first.var()).all()

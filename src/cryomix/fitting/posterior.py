@@ -17,6 +17,7 @@ _NEIGHBORS = 3  # candidates that a hilltop overlooks
 _WITHIN_REACH = 20.0  # nats that a search can gain from a candidate
 _SHORTENED = 0.3  # what is left of a step that went too far
 _INFORMATIVE = 1.0  # nats
+_WIDENED = 2.0  # times, covariance of the prior
 _STEP = 0.02  # of the latents' spread: finite differences along each latent axis
 
 
@@ -74,7 +75,7 @@ def fit_prior(latent: Float[Tensor, "particles latent"]) -> Prior:
     centered = latent - latent.mean(0)
     covariance = centered.T @ centered / max(len(latent) - 1, 1)
     floor = 1e-6 * covariance.diagonal().mean().clamp_min(1e-12)
-    widened = 2 * covariance + floor * torch.eye(latent.shape[1]).to(latent)
+    widened = _WIDENED * covariance + floor * torch.eye(latent.shape[1]).to(latent)
     return Prior(latent.mean(0), torch.linalg.inv(widened), latent.std(0).clamp_min(1e-6))
 
 
@@ -92,7 +93,7 @@ def refine_latents(
 
     The likelihood is that of the whitened image, its scale integrated out; the Jacobian comes
     from finite differences of decoded projections. A step that does not raise the posterior is
-    not taken. The covariance is the inverse curvature.
+    not taken. The covariance is the inverse curvature, under the distribution of all particles.
 
     Some views leave two distant latents possible, and the encoder may have chosen the wrong
     one. `candidates` are representatives, and what `judge_representatives` says of them: the best
@@ -103,7 +104,8 @@ def refine_latents(
     task = _Task(model, batch, prior)
     found = _climb(task, latent, steps)
     if candidates is None or steps == 0:
-        covariance, score = _inverse_curvature(task, found), _score(task, found)
+        information_matrix, score = _curvature(task, found)[0], _score(task, found)
+        covariance = _error_covariance(information_matrix, prior)
         return LatentPosterior(found.latent, covariance, score, torch.full_like(score, torch.inf))
 
     representatives, likelihood = candidates
@@ -113,7 +115,8 @@ def refine_latents(
     if len(other):
         second = _climb(task[other], start[other], steps)
         found = _better_of(found, second, other)
-    covariance = _inverse_curvature(task, found)
+    curvature = _curvature(task, found)[0]
+    covariance = torch.linalg.inv(curvature)
 
     spread = spread_over(representatives, likelihood, covariance)
     wide = (spread.trust > 0).nonzero()[:, 0]
@@ -123,7 +126,9 @@ def refine_latents(
         spread = spread_over(representatives, likelihood, covariance)
     return LatentPosterior(
         torch.lerp(found.latent, spread.mean, spread.trust[:, None]),
-        torch.lerp(covariance, spread.covariance, spread.trust[:, None, None]),
+        torch.lerp(
+            _error_covariance(curvature, prior), spread.covariance, spread.trust[:, None, None]
+        ),
         _score(task, found),
         information(representatives, likelihood),
     )
@@ -260,8 +265,14 @@ def _distance(latent: Float[Tensor, "any latent"], prior: Prior) -> Float[Tensor
     return ((offset @ prior.precision) * offset).sum(-1)
 
 
-def _inverse_curvature(task: _Task, place: _Place) -> Float[Tensor, "batch latent latent"]:
-    return torch.linalg.inv(_curvature(task, place)[0])
+def _error_covariance(
+    curvature: Float[Tensor, "batch latent latent"], prior: Prior
+) -> Float[Tensor, "batch latent latent"]:
+    """Of a particle from the distribution of all, which is half as wide as the prior that guides.
+
+    Where an image says nothing, the error is then the spread of the particles and no more.
+    """
+    return torch.linalg.inv(curvature + (_WIDENED - 1) * prior.precision)
 
 
 def _curvature(
