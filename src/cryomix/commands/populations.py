@@ -29,6 +29,7 @@ def populate_into(
     import torch
 
     from cryomix.commands.progress import say
+    from cryomix.commands.states import require_covariance
     from cryomix.files.checkpoint import write_array
     from cryomix.files.training import read_model
     from cryomix.latent.density import estimate_density
@@ -37,7 +38,10 @@ def populate_into(
 
     if len(latent) < LEAST_PARTICLES:
         return [f"no populations, which need {LEAST_PARTICLES} particles, got {len(latent)}"]
-    covariance, lines = _read_covariance(job, latent)
+    covariance = torch.from_numpy(require_covariance(job, latent.numpy()))
+    lines = []
+    if not job.latent_covariance.is_file():
+        lines = [f"{job.path}: without latent_covariance.npy, errors of latents count axis by axis"]
     say("finding populations")
     found = populate_path(
         latent, covariance, is_closed=is_closed, draws=options.bootstrap, seed=options.seed
@@ -100,23 +104,6 @@ def read_density(job: "JobFolder") -> "PlaneDensity | None":
         return None
     x, y, density = torch.from_numpy(read_array(job.density)).unbind(dim=2)
     return PlaneDensity(x[0], y[:, 0], density)
-
-
-def _read_covariance(job: "JobFolder", latent: "Tensor") -> "tuple[Tensor, list[str]]":
-    """Covariances of the latents' errors, and what the user should know about them."""
-    import torch
-
-    from cryomix.evaluation.calibration import as_covariance, require_spread
-    from cryomix.files.checkpoint import read_array
-
-    whole = job.latent_covariance.is_file()
-    source = job.latent_covariance if whole else job.latent_std
-    spread = read_array(source)
-    require_spread(str(source), spread, latent.numpy())
-    if whole:
-        return torch.from_numpy(spread), []
-    told = f"{job.path}: without latent_covariance.npy, errors of latents count axis by axis"
-    return torch.from_numpy(as_covariance(spread)), [told]
 
 
 def _write_table(job: "JobFolder", found: "PathPopulation", models: "GaussianModel") -> None:

@@ -53,9 +53,7 @@ def rebuild_states(
     from cryomix.latent.kernel import fit_kernel, kernel_sizes
     from cryomix.reconstruction.states import choose_kernels, reconstruct_states
 
-    covariance = read_covariance(job, latent)
-    if covariance is None:
-        raise CheckpointError(f"{job.path}: not a job that can be used: latent_std.npy is missing")
+    covariance = require_covariance(job, latent)
     kernel = fit_kernel(torch.from_numpy(latent), torch.from_numpy(covariance))
     point = torch.from_numpy(points)
     fits = [kernel.fit_sizes(row, kernel_sizes(len(particles))) for row in point]
@@ -75,6 +73,14 @@ def rebuild_states(
             )  # fmt: skip
         for number, halves in zip(part.tolist(), maps, strict=False):
             yield StateMap(halves, effective[number, chosen], is_weighted=True)
+
+
+def require_covariance(job: "JobFolder", latent: "np.ndarray") -> "np.ndarray":
+    """As `read_covariance`, of a job that must say."""
+    covariance = read_covariance(job, latent)
+    if covariance is None:
+        raise CheckpointError(f"{job.path}: not a job that can be used: latent_std.npy is missing")
+    return covariance
 
 
 def read_covariance(job: "JobFolder", latent: "np.ndarray") -> "np.ndarray | None":

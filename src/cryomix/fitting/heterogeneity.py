@@ -179,9 +179,7 @@ def _share_beginning(model: TrainedModel, state: TrainingState) -> None:
             f"the first process goes on after {done} epochs, another after {len(state.history)}: "
             "all must see the same job folder"
         )
-    networks = (model.encoder, model.decoder)
-    weights = [weight.data for network in networks for weight in network.parameters()]
-    take_from_first([*weights, model.encoder.mean, model.encoder.scale])
+    take_from_first([*model.weights(), model.encoder.mean, model.encoder.scale])
 
 
 def _epoch_steps(particles: int, batch_size: int) -> int:
