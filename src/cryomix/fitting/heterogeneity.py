@@ -30,7 +30,7 @@ _SPECTRUM_SAMPLE = 2000
 _START_SAMPLE = 4000
 _START_SPREAD = 0.3
 _SETTLED = 0.01  # an epoch that adds less than this share of the gain so far is settled
-_DECAYS = 1
+_DECAYS = 3
 _LEAST_STEPS = 40  # an epoch of fewer steps could not tell settled from slow
 
 
@@ -111,7 +111,7 @@ def train(
 
     Each epoch takes the particles in a new order, and is judged with the running mean of the
     weights. When it adds less than 1 % to the held-out score, the learning rate is lowered to a
-    third; the second time, training ends and the mean weights of the best epoch are taken. `save`
+    third; the fourth time, training ends and the mean weights of the best epoch are taken. `save`
     receives the state after each epoch; given back as `state`, training goes on as if it had not
     stopped.
 
