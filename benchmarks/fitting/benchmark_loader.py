@@ -175,7 +175,7 @@ def errors_of(
     batch = read_batch(particles, index, metric.grid)
     exact, score = neutral_gradient(decoder, batch, metric)
     encoder = Encoder(exact.shape[1], 4, 512)
-    encoder.start_from(exact, decoder.varying, 0.3)
+    encoder.start_from(exact, decoder.groups, 0.3)
     latent = encoder(exact)
     unit = exact.abs().amax(1, keepdim=True)
 

@@ -91,7 +91,7 @@ def test_the_order_of_particles_is_shuffled(arm, options, untrained, prepared, m
 @pytest.mark.parametrize("penalty", ["latent_prior", "spread_penalty"])
 def test_each_penalty_changes_the_gradient(arm, options, untrained, prepared, penalty):
     batch = prepared.batch(torch.arange(32))
-    untrained.encoder.start_from(batch.gradient, untrained.decoder.varying, 0.3)
+    untrained.encoder.start_from(batch.gradient, untrained.decoder.groups, 0.3)
     noise = torch.zeros(32, 1)
     weight = untrained.encoder.linear.weight, untrained.decoder.last.weight
     off = replace(options, latent_prior=0.0, spread_penalty=0.0)

@@ -56,7 +56,7 @@ def test_only_what_may_vary_varies(decoder_of, neutral, kind):
 
 
 def test_only_chosen_gaussians_vary(decoder_of, neutral):
-    inside = torch.arange(9) < 3
+    inside = (torch.arange(9) < 3).float()
     decoder = decoder_of(neutral, varying_parameters(9, KINDS, inside))
     moved = (decoder(torch.randn(4, 2)).center - neutral.center).norm(dim=-1)
     assert (moved[:, 3:] == 0).all()
@@ -84,7 +84,7 @@ def test_every_kind_of_parameter_is_seen_by_the_encoder(neutral):
     """One global normalisation would leave 99.9 % of the input to the centres."""
     gradient = torch.randn(200, 9, 5) * torch.tensor([1000.0, 1000, 1000, 1, 0.01])
     encoder = Encoder(9, 2, 16)
-    encoder.start_from(gradient, varying_parameters(9, KINDS), 0.3)
+    encoder.start_from(gradient, varying_parameters(9, KINDS)[None], 0.3)
     feature = ((gradient.flatten(1) - encoder.mean) * encoder.scale).reshape(200, 9, 5)
     energy = feature.square().sum((0, 1))
     assert energy.min() / energy.max() > 0.8
@@ -93,7 +93,7 @@ def test_every_kind_of_parameter_is_seen_by_the_encoder(neutral):
 def test_a_latent_does_not_depend_on_the_batch(neutral):
     gradient = torch.randn(64, 9, 5)
     encoder = Encoder(9, 2, 16)
-    encoder.start_from(gradient, varying_parameters(9, KINDS), 0.3)
+    encoder.start_from(gradient, varying_parameters(9, KINDS)[None], 0.3)
     alone = torch.cat([encoder(one[None]) for one in gradient])
     torch.testing.assert_close(encoder(gradient), alone, rtol=1e-4, atol=1e-5)
 
@@ -104,7 +104,7 @@ def test_the_start_is_the_leading_principal_component():
     noise = 0.1 * torch.randn(300, 9, 5, generator=torch.Generator().manual_seed(2))
     gradient = hidden[:, None, None] * pattern + noise
     encoder = Encoder(9, 1, 16)
-    encoder.start_from(gradient, varying_parameters(9, KINDS), 0.3)
+    encoder.start_from(gradient, varying_parameters(9, KINDS)[None], 0.3)
     latent = encoder.linear((gradient.flatten(1) - encoder.mean) * encoder.scale)[:, 0]
     assert torch.corrcoef(torch.stack([latent, hidden]))[0, 1].abs() > 0.99
     assert latent.std().item() == pytest.approx(0.3, rel=0.01)

@@ -25,7 +25,7 @@ def gradients_of(untrained, prepared, options, monkeypatch):
     The gradients, and after them the squared gradients that the rigidity has seen.
     """
     untrained.encoder.start_from(
-        prepared.batch(torch.arange(100)).gradient, untrained.decoder.varying, 0.3
+        prepared.batch(torch.arange(100)).gradient, untrained.decoder.groups, 0.3
     )
     options = replace(options, spread_penalty=0.5)
     seen = []

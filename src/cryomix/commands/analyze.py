@@ -18,15 +18,26 @@ if TYPE_CHECKING:
 _DEFAULT = AnalysisOptions()
 _RUNTIME = RuntimeOptions()
 _MOST_AXES = 3
+_NO_PARTS = (
+    "no rigid parts: density is passed on from Gaussian to Gaussian rather than carried; give "
+    "--domain a mask"
+)
 
 
 def analyze(
     job: JobPath,
     *,
     domain: Annotated[
-        Path | None,
-        Parameter(help="mask of a domain; finds the latent directions that move it alone"),
-    ] = None,
+        tuple[Path, ...],
+        Parameter(
+            help="mask of a domain (MRC), or numbers of its Gaussians (.npy); may be given again. "
+            "Finds the motions of each alone, and of two together",
+            show_default=False,
+        ),
+    ] = (),
+    parts: Annotated[
+        bool, Parameter(negative="", help="find the rigid parts of the molecule as domains")
+    ] = False,
     options: Annotated[AnalysisOptions, Flat] = _DEFAULT,
     runtime: Annotated[RuntimeOptions, Flat] = _RUNTIME,
 ) -> None:
@@ -35,27 +46,36 @@ def analyze(
     Writes JOB/analysis and the clusters into JOB/particles.star. Trajectories are axis1.npy and
     on, along the principal axes, and curve.npy (or loop.npy where the particles form a ring), along
     the particles themselves; rows are latents. populations.csv says how many particles are where
-    along that path, and the free energy.
+    along that path, and the free energy. Of each domain it writes localized_NAME.npy (latent
+    directions that move it alone), coordinate_NAME.npy (how far each particle went, Å),
+    trajectories/localized_NAME.npy and domains.json: rotation, axis, hinge and shift.
 
         cryomix analyze job
-        cryomix analyze job --clusters 6 --domain arm.mrc
+        cryomix analyze job --clusters 6 --domain arm.mrc --domain foot.mrc
+        cryomix analyze job --parts
     """
     from cryomix.commands.device import prepare_device
+    from cryomix.commands.domains import find_parts, localize_into, read_domains
     from cryomix.commands.record import read_source
     from cryomix.commands.report import write_report
     from cryomix.files.job import open_job
     from cryomix.files.run_record import write_run_record
+    from cryomix.files.training import read_model
 
     device = prepare_device(runtime)
     folder = open_job(job, needs=("latents", "model"))
     source, _ = read_source(folder)
 
+    domains = read_domains(domain, folder, read_model(folder.model))
     lines = analyze_into(folder, source, options)
-    if domain is not None:
-        lines += _localize(folder, domain)
+    if parts:
+        found = find_parts(folder, options.seed)
+        lines += [f"{len(found) + 1} rigid parts" if found else _NO_PARTS]
+        domains |= found
+    lines += localize_into(folder, domains, options.steps)
 
     record = folder.analysis / "run.toml"
-    inputs = [folder.latents] if domain is None else [folder.latents, domain]
+    inputs = [folder.latents, *domain]
     write_run_record(record, "analyze", asdict(options), inputs, options.seed, str(device))
     write_report(folder)
     print("\n".join(lines))
@@ -120,31 +140,3 @@ def _find_paths(latent: "Tensor", steps: int) -> "dict[str, Trajectory]":
     else:
         paths["curve"] = along_principal_curve(latent, steps)
     return paths
-
-
-def _localize(job: "JobFolder", mask: Path) -> list[str]:
-    import torch
-
-    from cryomix.errors import InputFileError
-    from cryomix.files.agreement import read_mask
-    from cryomix.files.checkpoint import write_array
-    from cryomix.files.mrc import read_volume
-    from cryomix.files.training import read_model
-    from cryomix.imaging.gaussians import select_inside
-    from cryomix.latent.motion import center_jacobian, localized_directions
-
-    model = read_model(job.model)
-    neutral = model.decoder.neutral
-    inside = select_inside(neutral, read_mask(mask, read_volume(job.neutral_map)))
-    if not 0 < int(inside.sum()) < len(neutral):
-        raise InputFileError(
-            f"{mask}: a domain must hold some of the Gaussians and not all, "
-            f"got {int(inside.sum())} of {len(neutral)}"
-        )
-    jacobian = center_jacobian(model.decode, torch.zeros(model.settings.latent_size))
-    found = localized_directions(jacobian, inside, neutral.amplitude)
-    write_array(job.localized(mask.stem), found.direction.numpy())
-    return [
-        f"direction {number}: {within:.2f} Å inside the domain, {beyond:.2f} Å outside, per latent"
-        for number, (within, beyond) in enumerate(zip(found.inside, found.outside, strict=True), 1)
-    ]

@@ -7,13 +7,12 @@ from cyclopts import Parameter
 
 Flat = Parameter(name="*")  # every field of an options class becomes a flag of its own
 
-ParticlesFile = Annotated[
-    Path,
-    Parameter(
-        name=["PARTICLES", "--in_parts", "--ptclsin"],
-        help="particles with poses and CTF: RELION star file (3.0 to 5)",
-    ),
-]
+_PARTICLES = Parameter(
+    name=["PARTICLES", "--particles", "--in_parts", "--ptclsin"],
+    help="particles with poses and CTF: RELION star file (3.0 to 5)",
+)
+ParticlesFile = Annotated[Path, _PARTICLES]
+OptionalParticlesFile = Annotated[Path | None, _PARTICLES]
 DataFolder = Annotated[
     Path | None,
     Parameter(name="--datadir", help="folder in which image stacks are looked for first"),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cryomix.report.content import Curve, DecodedPath, EpochScore, InputFacts, RebuiltMap
 
 _UNIT = {"snr": "nats per particle", "flat": "FRC"}
-_WORDS = {"curve": "along the particles", "loop": "round the ring of particles"}
+_WORDS = {"loop": "round the ring of particles", "curve": "along the particles"}
 
 
 def write_report(job: "JobFolder") -> None:
@@ -23,6 +23,7 @@ def write_report(job: "JobFolder") -> None:
     from cryomix.commands.populations import read_density, read_populations
     from cryomix.files.atomic import write_atomically
     from cryomix.files.checkpoint import read_array
+    from cryomix.files.domain_motions import read_domain_motions
     from cryomix.files.run_record import read_run_record
     from cryomix.files.training import read_model
     from cryomix.latent.latent_map import LatentMap
@@ -57,6 +58,7 @@ def write_report(job: "JobFolder") -> None:
         populations=read_populations(job, _states(paths)),
         density=read_density(job),
         unseeing=_read_unseeing(job, len(latent)),
+        domains=read_domain_motions(job.domain_motions),
         scores=_read_scores(job),
     )
     with write_atomically(job.report) as file:
@@ -152,15 +154,23 @@ def _decode_paths(
 ) -> "tuple[DecodedPath, ...]":
     import torch
 
+    from cryomix.commands.domains import path_names
+    from cryomix.files.domain_motions import read_domain_motions
     from cryomix.files.training import read_latents
     from cryomix.latent.trajectory import Trajectory
     from cryomix.report.content import DecodedPath
 
     size = model.settings.latent_size
     # With one latent dimension the axis is the path along the particles once more.
-    axes = [f"axis{number}" for number in range(1, size + 1)] if size > 1 else []
+    axes = range(1, size + 1) if size > 1 else ()
+    localized = path_names(read_domain_motions(job.domain_motions))
+    words = {
+        **_WORDS,
+        **{f"axis{number}": f"along principal axis {number}" for number in axes},
+        **{f"localized_{name}": told for name, told in localized.items()},
+    }
     paths = []
-    for name in ("loop", "curve", *axes):
+    for name, told in words.items():
         file = job.trajectories / f"{name}.npy"
         if not file.is_file():
             continue
@@ -168,7 +178,7 @@ def _decode_paths(
         length = latent.diff(dim=0).norm(dim=1).cumsum(0)
         paths.append(
             DecodedPath(
-                name=_WORDS.get(name, f"along principal {name.replace('axis', 'axis ')}"),
+                name=told,
                 models=model.decode(latent),
                 trajectory=Trajectory(latent, torch.cat([length.new_zeros(1), length])),
                 maps=tuple(maps[key] for key in sorted(maps) if key[:-3] == name),

@@ -1,5 +1,6 @@
 """`cryomix run`: the whole job, from particles and a map to latents, classes and maps."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ from cryomix.commands.flags import (
     ParticlesFile,
     Resume,
 )
+from cryomix.commands.focus import Focus, describe_focus, require_focus
 from cryomix.options import (
     AnalysisOptions,
     CheckOptions,
@@ -42,6 +44,7 @@ def run(
     volume: MapFile,
     out: OutFolder,
     mask: MaskFile = None,
+    focus: Focus = (),
     datadir: DataFolder = None,
     gaussians: Annotated[
         int | None, Parameter(help="number of Gaussians [as many as the map needs]")
@@ -68,16 +71,22 @@ def run(
     dataset = read_particles(particles, data_folder=datadir)
     consensus = read_consensus(volume, dataset)
     region = read_mask(mask, consensus) if mask else None
+    require_focus(focus, dataset, options)
     job = create_job(out, resume=resume)
     if not job.run_record.is_file():
         require_usable_images(dataset, particles)
         _require_agreement(dataset, consensus, particles, volume, options.seed)
-    settings = {**describe_source(particles, datadir), "gaussians": gaussians, **asdict(options)}
-    inputs = [path for path in (particles, volume, mask) if path is not None]
+    settings = {
+        **describe_source(particles, datadir),
+        **describe_focus(focus),
+        "gaussians": gaussians,
+        **asdict(options),
+    }
+    inputs = [path for path in (particles, volume, mask, *focus) if path is not None]
     record_job(job, "run", settings, inputs, options.seed, device)
 
     fit = NeutralOptions(resolution=options.resolution, gaussians=gaussians, seed=options.seed)
-    run_into(job, particles, dataset, consensus, region, fit, options, device)
+    run_into(job, particles, dataset, consensus, region, fit, options, device, focus)
 
 
 def run_into(
@@ -89,6 +98,7 @@ def run_into(
     fit: NeutralOptions,
     options: TrainingOptions,
     device: "torch.device",
+    focus: Sequence[Path] = (),
 ) -> None:
     """Every step of a job on inputs that agree; steps that are done are not done again."""
     from cryomix.commands.analyze import analyze_into
@@ -99,7 +109,7 @@ def run_into(
 
     neutral = _fit_neutral(job, consensus, mask, fit)
     if not job.model.is_file():
-        train_into(job, source, particles, neutral, options, device, mask)
+        train_into(job, source, particles, neutral, options, device, mask, focus)
     lines = analyze_into(job, source, AnalysisOptions(seed=options.seed))
     path = next(
         job.trajectories / f"{name}.npy"

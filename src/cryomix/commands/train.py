@@ -1,17 +1,21 @@
 """`cryomix train`: from particles and a neutral model to a latent per particle."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from cryomix.commands.flags import DataFolder, Flat, OutFolder, ParticlesFile, Resume
+from cryomix.commands.beginning import StartClusters, StartJob
+from cryomix.commands.flags import DataFolder, Flat, OptionalParticlesFile, OutFolder, Resume
+from cryomix.commands.focus import Focus, describe_focus, read_focus, require_focus
 from cryomix.options import RuntimeOptions, TrainingOptions
 
 if TYPE_CHECKING:
     import torch
 
+    from cryomix.commands.beginning import Beginning
     from cryomix.files.job import JobFolder
     from cryomix.files.neutral_model import StoredNeutral
     from cryomix.fitting.heterogeneity import TrainingState
@@ -23,10 +27,15 @@ _RUNTIME = RuntimeOptions()
 
 
 def train(
-    particles: ParticlesFile,
+    particles: OptionalParticlesFile = None,
     *,
-    neutral: Annotated[Path, Parameter(help="gaussians.safetensors of `cryomix neutral`")],
+    neutral: Annotated[
+        Path | None, Parameter(help="gaussians.safetensors of `cryomix neutral`")
+    ] = None,
+    start: StartJob = None,
+    clusters: StartClusters = (),
     out: OutFolder,
+    focus: Focus = (),
     datadir: DataFolder = None,
     resume: Resume = False,
     options: Annotated[TrainingOptions, Flat] = _DEFAULT,
@@ -40,39 +49,52 @@ def train(
 
         cryomix train particles.star --neutral neutral/gaussians.safetensors -o job
         cryomix train particles.star --neutral neutral -o job --latent-dim 2 --vary amplitudes
+        cryomix train particles.star --neutral neutral -o job --focus arm.mrc
+        cryomix train particles.star --neutral neutral -o job --focus arm.mrc --focus foot.mrc
+        cryomix train --from job --clusters 2 --clusters 3 --vary centers --focus arm.mrc -o second
         torchrun --nproc-per-node 4 -m cryomix train particles.star --neutral neutral -o job
     """
+    from cryomix.commands.beginning import find_beginning, write_selection
     from cryomix.commands.device import prepare_device
     from cryomix.commands.progress import say
-    from cryomix.commands.record import describe_source, record_job, require_usable_images
     from cryomix.files.job import JobFolder, create_job
-    from cryomix.files.neutral_model import (
-        has_grown,
-        read_neutral,
-        require_matching_neutral,
-        store_neutral,
-    )
-    from cryomix.files.relion import read_particles
     from cryomix.processes import agree, is_first_process
 
     device = prepare_device(runtime, in_many=True)
-    dataset = read_particles(particles, data_folder=datadir)
-    start = read_neutral(neutral)
-    require_matching_neutral(start, dataset)
-    settings = {**describe_source(particles, datadir), **asdict(options)}
+    begin = find_beginning(particles, neutral, start, clusters, datadir, options.seed)
+    require_focus(focus, begin.particles, options, begin.neutral.model)
     job = JobFolder(out)
     if is_first_process():
         create_job(out, resume=resume)
-        if not job.run_record.is_file():
-            require_usable_images(dataset, particles)
-        record_job(job, "train", settings, [particles, start.path], options.seed, device)
-        if not job.model.is_file() and not has_grown(job):
-            store_neutral(job, start, dataset)
+    begin = write_selection(begin, job)
+    if is_first_process():
+        settings = {**begin.origin, **describe_focus(focus), **asdict(options)}
+        _record(job, begin, settings, focus, options.seed, device)
 
     if agree(job.model.is_file()):
         say(f"{out}: is trained already")
         return
-    train_into(job, particles, dataset, start, options, device)
+    train_into(job, begin.source, begin.particles, begin.neutral, options, device, focus=focus)
+
+
+def _record(
+    job: "JobFolder",
+    begin: "Beginning",
+    settings: Mapping[str, object],
+    focus: Sequence[Path],
+    seed: int,
+    device: "torch.device",
+) -> None:
+    from cryomix.commands.record import describe_source, record_job, require_usable_images
+    from cryomix.files.neutral_model import has_grown, store_neutral
+
+    if not job.run_record.is_file():
+        require_usable_images(begin.particles, begin.source)
+    source = describe_source(begin.source, begin.data_folder)
+    inputs = [begin.source, begin.neutral.path, *focus]
+    record_job(job, "train", {**source, **settings}, inputs, seed, device)
+    if not job.model.is_file() and not has_grown(job):
+        store_neutral(job, begin.neutral, begin.particles)
 
 
 def train_into(
@@ -83,11 +105,12 @@ def train_into(
     options: TrainingOptions,
     device: "torch.device",
     mask: "Volume | None" = None,
+    focus: Sequence[Path] = (),
 ) -> None:
     """Train on `particles`, which came from `source`, and write what was found into `job`.
 
-    `neutral` is that of `job`, which is replaced by what it grows to inside of `mask`. Of many
-    processes only the first writes.
+    `neutral` is that of `job`, which is replaced by what it grows to inside of `mask`. Only the
+    Gaussians in `focus` vary. Of many processes only the first writes.
     """
     from cryomix.commands.neutral_growth import grow_neutral
     from cryomix.commands.progress import counting, say
@@ -98,9 +121,11 @@ def train_into(
     from cryomix.processes import is_first_process
 
     resolution = options.resolution or neutral.resolution
+    fitted = len(neutral.model) - (neutral.added or 0)
     if options.grow:
         neutral = grow_neutral(job, particles, neutral, mask, options.seed)
-    model = build_model(particles, neutral.model, neutral.base_width, resolution, options)
+    inside = read_focus(focus, neutral.model, fitted, particles)
+    model = build_model(particles, neutral.model, neutral.base_width, resolution, options, inside)
     model.to(device, options.precision)
     prepared = PreparedParticles(
         particles, model.decoder, model.metric, memory_bytes=options.memory_gb * 1e9

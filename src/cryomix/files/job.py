@@ -90,6 +90,11 @@ class JobFolder:
         return self.path / "particles.star"
 
     @property
+    def selection(self) -> Path:
+        """Particles of a job that goes on from some of those of another."""
+        return self.path / "selection.star"
+
+    @property
     def history(self) -> Path:
         """Score per epoch."""
         return self.path / "history.csv"
@@ -147,6 +152,24 @@ class JobFolder:
     def localized(self, mask_name: str) -> Path:
         """Latent directions that move the domain of a mask, strongest first."""
         return self.analysis / f"localized_{mask_name}.npy"
+
+    def localized_path(self, name: str) -> Path:
+        """The particles' path along the motion of a domain, or of two."""
+        return self.trajectories / f"localized_{name}.npy"
+
+    def domain_coordinate(self, mask_name: str) -> Path:
+        """How far each particle has gone along the motion of a domain, Å."""
+        return self.analysis / f"coordinate_{mask_name}.npy"
+
+    @property
+    def domain_motions(self) -> Path:
+        """Motions of the domains in numbers."""
+        return self.analysis / "domains.json"
+
+    @property
+    def parts(self) -> Path:
+        """Number of the rigid part that each Gaussian belongs to, where parts were found."""
+        return self.analysis / "parts.npy"
 
     @property
     def volumes(self) -> Path:

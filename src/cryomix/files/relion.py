@@ -18,6 +18,7 @@ from cryomix.geometry.poses import Poses, euler_to_rotation, rotation_to_euler
 from cryomix.imaging.ctf import Ctf
 from cryomix.imaging.particles import Particles
 
+_LATENT = "cryomixLatent"
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 _ORIGIN = ("rlnOriginXAngst", "rlnOriginYAngst")
 _ORIGIN_PX = ("rlnOriginX", "rlnOriginY")
@@ -137,6 +138,7 @@ def write_particles(
         Which, and in which order; all if absent.
     added
         Label without underscore → one value per written row; replaces a column of that name.
+        Where they are latents, all latents that `source` has are replaced.
 
     Raises
     ------
@@ -154,6 +156,10 @@ def write_particles(
             raise ValueError(f"{len(block)} rows, got {rows.min()} to {rows.max()}")
         block = block.selected(rows)
     if added:
+        # Latents of another job, of which there may have been more, are not those of this one.
+        stale = [label for label in block.labels if label.startswith(_LATENT)]
+        if any(label.startswith(_LATENT) for label in added):
+            block = block.without(label for label in stale if label not in added)
         block = block.extended({label: list(values) for label, values in added.items()})
     write_star(out, star.with_block(block))
 

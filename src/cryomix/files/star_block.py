@@ -106,6 +106,21 @@ class StarBlock:
         added = [_label_line(label, labels.index(label)) for label in new]
         return replace(self._rebuilt([*self.lines[: self.head], *added], rows), labels=labels)
 
+    def without(self, labels: Iterable[str]) -> "StarBlock":
+        """The same rows without these columns; labels that are not there are passed over."""
+        gone = {label: self.labels.index(label) for label in labels if label in self.labels}
+        if not gone:
+            return self
+        cut = sorted(gone.values(), reverse=True)
+        kept = tuple(label for label in self.labels if label not in gone)
+        lines = []
+        for line in self.lines[: self.head]:
+            label = line.split()[0][1:].decode() if line.startswith(b"_") else ""
+            if label not in gone:
+                lines.append(_label_line(label, kept.index(label)) if label in kept else line)
+        rows = [_without_values(row, cut) for row in self.rows]
+        return replace(self._rebuilt(lines, rows), labels=kept)
+
     def line_of(self, row: int) -> str:
         """Where a row stands, for messages."""
         return f"row {row + 1} of data_{self.name}"
@@ -164,6 +179,16 @@ def _substituted(row: bytes, values: Mapping[int, bytes]) -> bytes:
     for position in sorted(values, reverse=True):
         start, stop = spans[position]
         row = row[:start] + values[position] + row[stop:]
+    return row
+
+
+def _without_values(row: bytes, positions: Sequence[int]) -> bytes:
+    """`positions` from the last to the first; the blank space before each goes with it."""
+    spans = value_spans(row)
+    for position in positions:
+        stop = spans[position][1]
+        start = spans[position - 1][1] if position else 0
+        row = row[:start] + row[stop:]
     return row
 
 

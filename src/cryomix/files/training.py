@@ -19,6 +19,8 @@ from cryomix.files.checkpoint import (
 )
 from cryomix.files.job import JobFolder
 from cryomix.files.relion import write_particles
+from cryomix.files.relion_table import particle_block
+from cryomix.files.star import read_star
 from cryomix.fitting.heterogeneity import Epoch, TrainingState
 from cryomix.fitting.posterior import LatentPosterior
 from cryomix.fitting.trained_model import ModelSettings, TrainedModel, restore_model
@@ -134,6 +136,20 @@ def read_latents(path: Path, latent_size: int) -> Float[np.ndarray, "rows latent
     if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise CheckpointError(f"{path}: latents must be finite numbers")
     return values.astype(np.float32)
+
+
+def read_latent_columns(path: Path, latent_size: int) -> Float[np.ndarray, "rows latent"]:
+    """The latents that a job wrote into a star file, or into the one its rows were taken from.
+
+    Raises
+    ------
+    MissingColumnError
+        If there are fewer than `latent_size` of them.
+    """
+    block = particle_block(read_star(path))
+    labels = [f"cryomixLatent{number}" for number in range(1, latent_size + 1)]
+    columns = block.float_columns(labels)
+    return np.stack([columns[label] for label in labels], axis=1).astype(np.float32)
 
 
 def read_informative(job: JobFolder, particles: int) -> Bool[np.ndarray, "particles"] | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from cryomix.errors import ProcessError
@@ -82,12 +82,17 @@ def build_model(
     base_width: float,
     resolution: float,
     options: TrainingOptions,
+    focus: Float[Tensor, "groups gaussians"] | None = None,
 ) -> TrainedModel:
-    """An untrained model: networks by the seed, noise and signal by a sample of the particles."""
+    """An untrained model: networks by the seed, noise and signal by a sample of the particles.
+
+    `focus` says how far each Gaussian may vary, 0 to 1, with each group of latents.
+    """
     grid = working_grid(particles, resolution)
     settings = ModelSettings(
         grid.box_size, grid.pixel_size, resolution, base_width,
         options.latent_size, options.hidden, options.loss, options.kinds, options.decoder,
+        1 if focus is None else len(focus),
     )  # fmt: skip
     sample = _permutation(len(particles), options.seed)[:_SPECTRUM_SAMPLE]
     with torch.no_grad():
@@ -95,7 +100,7 @@ def build_model(
         spectrum = estimate_spectrum(neutral, batches, grid)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        return TrainedModel(settings, neutral, spectrum)
+        return TrainedModel(settings, neutral, spectrum, focus)
 
 
 def train(
@@ -168,7 +173,7 @@ def _start(
     most = max(500, int(options.memory_gb * 1e9 / (80 * len(model.decoder.neutral))))
     sample = training[_permutation(len(training), options.seed)[: min(_START_SAMPLE, most)]]
     gradient = torch.cat([batch.gradient for batch in prepared.batches(sample.split(256))])
-    model.encoder.start_from(gradient, model.decoder.varying, _START_SPREAD)
+    model.encoder.start_from(gradient, model.decoder.groups, _START_SPREAD)
 
 
 def _share_beginning(model: TrainedModel, state: TrainingState) -> None:

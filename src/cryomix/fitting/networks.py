@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from cryomix.fitting.linear_layer import LinearLayer
@@ -47,15 +47,17 @@ class Encoder(nn.Module):
     def start_from(
         self,
         gradient: Float[Tensor, "particles gaussians 5"],
-        varying: Bool[Tensor, "gaussians 5"],
+        groups: Float[Tensor, "groups gaussians 5"],
         spread: float,
     ) -> None:
         """Set the statistics, and the linear map to the leading principal components.
 
         Without this start a latent of one dimension folds back on itself: neighbours agree,
         but the order along a motion is lost. The latents start with standard deviation
-        `spread`. Parameters that may not vary are left out of the input.
+        `spread`. Parameters that may not vary are left out of the input; the latents of each
+        group start from what varies in it.
         """
+        varying = (groups > 0).any(0)
         scale = torch.zeros_like(gradient[0])
         for kind in KINDS:
             columns = list(_COLUMNS[kind])
@@ -65,7 +67,10 @@ class Encoder(nn.Module):
         self.mean.copy_(gradient.mean(0).flatten())
         self.scale.copy_(scale.flatten())
         feature = (gradient.flatten(1) - self.mean) * self.scale
-        direction = _principal_directions(feature, len(self.linear.weight))
+        count = len(self.linear.weight) // len(groups)
+        direction = torch.cat(
+            [_principal_directions(feature * part.flatten(), count) for part in groups], dim=1
+        )
         coordinate = feature @ direction
         self.linear.weight.copy_((direction * spread / coordinate.std(0).clamp_min(1e-12)).T)
 
@@ -74,9 +79,9 @@ class Decoder(nn.Module):
     """Model = neutral model + what a network makes of the latent; latent 0 is the neutral model.
 
     The network works on logits of network units: what is added to a parameter is
-    sigmoid(l + D(z) − D(0)) − sigmoid(l), in the units of `to_physical_units`, with l the logit of
-    the neutral parameter. Parameters that may not vary stay as they are. Which network D is,
-    each kind of decoder says in `steps`.
+    sigmoid(l + v (D(z) − D(0))) − sigmoid(l), in the units of `to_physical_units`, with l the logit
+    of the neutral parameter and v, from 0 to 1, how far it may vary: where it is 0 the parameter
+    stays as it is. Which network D is, each kind of decoder says in `steps`.
     """
 
     center: Tensor
@@ -91,7 +96,7 @@ class Decoder(nn.Module):
         neutral: GaussianModel,
         box_length: float,
         base_width: float,
-        varying: Bool[Tensor, "gaussians 5"],
+        varying: Float[Tensor, "gaussians 5"],
     ) -> None:
         super().__init__()
         for name in ("center", "amplitude", "width"):
@@ -106,16 +111,27 @@ class Decoder(nn.Module):
         """The model at latent 0."""
         return GaussianModel(self.center, self.amplitude, self.width)
 
+    @property
+    def groups(self) -> Float[Tensor, "groups gaussians 5"]:
+        """How far each group of latents may change each parameter: one group, of all latents."""
+        return self.varying[None]
+
     def steps(
         self, latent: Float[Tensor, "particles latent"]
     ) -> Float[Tensor, "particles gaussians 5"]:
         """D(z) − D(0)."""
         raise NotImplementedError
 
+    def allowed_steps(
+        self, latent: Float[Tensor, "particles latent"]
+    ) -> Float[Tensor, "particles gaussians 5"]:
+        """V (D(z) − D(0))."""
+        return self.steps(latent) * self.varying
+
     def forward(self, latent: Float[Tensor, "particles latent"]) -> GaussianModel:
         """One model per latent."""
-        step = self.steps(latent)
-        still = (latent == 0).all(-1)[:, None, None] | ~self.varying
+        step = self.allowed_steps(latent)
+        still = (latent == 0).all(-1)[:, None, None] | (self.varying == 0)
         change = ((self.logit + step).sigmoid() - self.logit.sigmoid()) * self.unit
         # Rounding would leave a trace of D(z) − D(0) at z = 0: it is 0 there by definition.
         change = torch.where(still, 0.0, change)
@@ -134,7 +150,7 @@ class DenseDecoder(Decoder):
         neutral: GaussianModel,
         box_length: float,
         base_width: float,
-        varying: Bool[Tensor, "gaussians 5"],
+        varying: Float[Tensor, "gaussians 5"],
         latent_size: int,
         hidden: int,
     ) -> None:
@@ -152,21 +168,23 @@ class DenseDecoder(Decoder):
 
 
 def varying_parameters(
-    gaussians: int, kinds: Sequence[str], inside: Bool[Tensor, "gaussians"] | None = None
-) -> Bool[Tensor, "gaussians 5"]:
-    """Which parameters may vary: those of `kinds`, of the Gaussians `inside` (all by default).
+    gaussians: int, kinds: Sequence[str], inside: Float[Tensor, "gaussians"] | None = None
+) -> Float[Tensor, "gaussians 5"]:
+    """How far parameters may vary: those of `kinds`, each Gaussian as far as it is `inside`.
+
+    1 is all the way, as all Gaussians may by default; 0 is not at all.
 
     Raises
     ------
     ValueError
         If a kind is not one of `KINDS`.
     """
-    varying = torch.zeros(gaussians, 5, dtype=torch.bool)
+    varying = torch.zeros(gaussians, 5)
     for kind in kinds:
         if kind not in _COLUMNS:
             raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
-        varying[:, list(_COLUMNS[kind])] = True
-    return varying if inside is None else varying & inside[:, None]
+        varying[:, list(_COLUMNS[kind])] = 1.0
+    return varying if inside is None else varying * inside[:, None]
 
 
 def above_zero(

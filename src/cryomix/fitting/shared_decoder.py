@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from cryomix.fitting.linear_layer import LinearLayer
@@ -33,7 +33,7 @@ class SharedDecoder(Decoder):
         neutral: GaussianModel,
         box_length: float,
         base_width: float,
-        varying: Bool[Tensor, "gaussians 5"],
+        varying: Float[Tensor, "gaussians 5"],
         latent_size: int,
         hidden: int,
     ) -> None:

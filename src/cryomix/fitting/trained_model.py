@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryomix.fitting.gradients import neutral_gradient
+from cryomix.fitting.grouped_decoder import GroupedDecoder
 from cryomix.fitting.linear_layer import Precision, set_precision
 from cryomix.fitting.networks import Decoder, DenseDecoder, Encoder, varying_parameters
 from cryomix.fitting.score import Metric, make_metric
@@ -31,6 +32,7 @@ class ModelSettings:
     loss: Literal["snr", "flat"]
     vary: tuple[str, ...]
     decoder: Literal["dense", "shared"] = "dense"
+    groups: int = 1
 
     @property
     def grid(self) -> FourierGrid:
@@ -39,20 +41,30 @@ class ModelSettings:
 
 
 class TrainedModel:
-    """What training changes: two networks, with the score they were made for."""
+    """What training changes: two networks, with the score they were made for.
 
-    def __init__(self, settings: ModelSettings, neutral: GaussianModel, spectrum: Spectrum) -> None:
+    Parameters
+    ----------
+    settings, neutral, spectrum
+        Shapes and units, the model at latent 0, and the noise of the images.
+    focus
+        How far each Gaussian may vary, 0 to 1, with each group of latents; all the way by default.
+    """
+
+    def __init__(
+        self,
+        settings: ModelSettings,
+        neutral: GaussianModel,
+        spectrum: Spectrum,
+        focus: Float[Tensor, "groups gaussians"] | None = None,
+    ) -> None:
         grid = settings.grid
-        varying = varying_parameters(len(neutral), settings.vary)
         self.settings = settings
         self.spectrum = spectrum
         self.metric: Metric = make_metric(settings.loss, spectrum, grid, settings.resolution)
         self.likelihood: Metric = make_metric("snr", spectrum, grid, settings.resolution)
         self.encoder = Encoder(len(neutral), settings.latent_size, settings.hidden)
-        self.decoder: Decoder = _DECODERS[settings.decoder](
-            neutral, grid.box_length, settings.base_width, varying,
-            settings.latent_size, settings.hidden,
-        )  # fmt: skip
+        self.decoder: Decoder = _make_decoder(settings, neutral, focus)
 
     @property
     def device(self) -> torch.device:
@@ -124,6 +136,29 @@ def restore_model(settings: ModelSettings, tensors: dict[str, Tensor]) -> Traine
     model = TrainedModel(settings, neutral, spectrum)
     model.load(tensors)
     return model
+
+
+def _make_decoder(
+    settings: ModelSettings,
+    neutral: GaussianModel,
+    focus: Float[Tensor, "groups gaussians"] | None,
+) -> Decoder:
+    if focus is None:
+        focus = torch.ones(settings.groups, len(neutral))
+    if len(focus) != settings.groups or settings.latent_size % settings.groups:
+        raise ValueError(
+            f"{settings.latent_size} latents cannot be those of {len(focus)} groups alike"
+        )
+    units = (settings.grid.box_length, settings.base_width)
+    size = settings.latent_size // settings.groups
+    members = [
+        _DECODERS[settings.decoder](
+            neutral, *units, varying_parameters(len(neutral), settings.vary, inside),
+            size, settings.hidden,
+        )
+        for inside in focus
+    ]  # fmt: skip
+    return members[0] if len(members) == 1 else GroupedDecoder(*units, members)
 
 
 _DECODERS: dict[str, type[DenseDecoder | SharedDecoder]] = {

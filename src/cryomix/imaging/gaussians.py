@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
 from cryomix.imaging.volume import Volume
 
@@ -51,6 +52,15 @@ def select_inside(model: GaussianModel, mask: Volume) -> Bool[Tensor, "gaussians
     inside = ((voxel >= 0) & (voxel < n)).all(-1)
     x, y, z = voxel.clamp(0, n - 1).unbind(-1)
     return inside & (mask.density[z, y, x] > 0.5)
+
+
+def mask_values(model: GaussianModel, mask: Volume) -> Float[Tensor, "gaussians"]:
+    """Value of `mask` at the centre of each Gaussian, between voxels linearly; 0 off the grid."""
+    n = mask.box_size
+    place = (model.center / mask.voxel_size + n // 2) / (n - 1) * 2 - 1  # −1 and 1: end voxels
+    density = mask.density.to(place)[None, None]
+    value = grid_sample(density, place[None, :, None, None], align_corners=True)
+    return value.flatten()
 
 
 def render_volume(model: GaussianModel, box_size: int, voxel_size: float) -> Volume:

@@ -11,6 +11,7 @@ from cryomix.imaging.volume import Volume
 from cryomix.latent.clusters import Clusters
 from cryomix.latent.density import PlaneDensity
 from cryomix.latent.latent_map import LatentMap
+from cryomix.latent.localized_path import DomainMotion
 from cryomix.latent.reduction import Embedding
 from cryomix.latent.trajectory import Trajectory
 
@@ -183,6 +184,8 @@ class ReportContent:
         How many particles are where along the first path, and over the principal plane.
     unseeing
         Share of the particles whose image does not see the motion.
+    domains
+        Motions of single domains.
     scores
         Recovery of a known truth, by name.
     warnings
@@ -207,5 +210,6 @@ class ReportContent:
     populations: Populations | None = None
     density: PlaneDensity | None = None
     unseeing: float | None = None
+    domains: tuple[DomainMotion, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from jinja2 import Environment, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from cryomix.report.content import Curve, RebuiltMap, ReportContent
+from cryomix.report.domains import summarize_domains
 from cryomix.report.figures import (
     cluster_color,
     draw_axes_spread,
@@ -84,7 +85,11 @@ def build_page(content: ReportContent) -> str:
     return environment.from_string(source).render(
         content=content,
         key_numbers=list_key_numbers(content, motions),
-        findings=[*summarize(content, motions), *summarize_populations(content.populations)],
+        findings=[
+            *summarize(content, motions),
+            *summarize_domains(content.domains),
+            *summarize_populations(content.populations),
+        ],
         confidence=assess(content),
         limits=list_limits(content),
         population_figures=_draw_populations(content),
