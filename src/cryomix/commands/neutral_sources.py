@@ -7,18 +7,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryomix.errors import BoxMismatchError, DataWarning, OptionError, ResolutionError
+from cryomix.errors import (
+    BoxMismatchError,
+    DataWarning,
+    InputFileError,
+    OptionError,
+    ResolutionError,
+)
 from cryomix.options import NeutralOptions
 
 if TYPE_CHECKING:
     from cryomix.fitting.neutral import NeutralFit
     from cryomix.imaging.particles import Particles
     from cryomix.imaging.volume import Volume
+    from cryomix.reconstruction.resolution import HalfMaps
     from cryomix.simulation import MovingMolecule
 
 _SAMPLE = 20_000  # particles; they show 12 Å at a signal-to-noise ratio of 0.01
 _PADDING = 1.5
 _LEAST_BOX = 16
+_LEAST_DETAIL = 0.25  # of the box
 _LEAST_CORRELATION = 0.3  # of an atomic model with the map that it was fitted into
 
 
@@ -141,7 +149,7 @@ def _fit_particles(
     from cryomix.imaging.particles import in_two_halves, working_grid
     from cryomix.imaging.volume import crop_volume
     from cryomix.reconstruction.backprojection import reconstruct
-    from cryomix.reconstruction.resolution import half_map_correlation, resolution_at, surround
+    from cryomix.reconstruction.resolution import surround
 
     wanted = options.resolution or default_resolution(particles)
     if wanted < 2 * particles.pixel_size:
@@ -156,18 +164,34 @@ def _fit_particles(
     with counting("particles put into half maps") as report:
         halves = reconstruct(particles, sample, grid=grid, padding=_PADDING, report=report)
     region = surround(halves, wanted) if mask is None else crop_volume(mask, grid.box_size)
-    fsc = half_map_correlation(halves, region)
-    seen = resolution_at(fsc, grid.pixel_size, box_size=grid.box_size)
+    seen = _require_signal(halves, region, path)
     say(f"half maps of {len(sample)} particles agree to {seen:.1f} Å")
-    resolution = max(wanted, seen)
-    if options.resolution is not None and resolution > wanted:
+    if options.resolution is not None and seen > wanted:
         raise ResolutionError(
             f"{path}: resolution {wanted:g} Å: finer than its particles show, {seen:.1f} Å"
         )
-    if not resolution < grid.box_length / 4:
-        raise ResolutionError(f"{path}: half maps of its particles have nothing in common")
-    found = replace(options, resolution=resolution)
+    found = replace(options, resolution=max(wanted, seen))
     return fit_neutral_to_halves(halves.first, halves.second, found, mask=region, report=say)
+
+
+def _require_signal(halves: "HalfMaps", mask: "Volume", path: Path) -> float:
+    """Resolution of the half maps, Å; refuses such as show nothing, or a dark molecule."""
+    from cryomix.reconstruction.resolution import (
+        average,
+        filter_by_fsc,
+        half_map_correlation,
+        resolution_at,
+    )
+
+    fsc = half_map_correlation(halves, mask)
+    size, box_size = halves.first.voxel_size, halves.first.box_size
+    seen = resolution_at(fsc, size, box_size=box_size)
+    if not seen < _LEAST_DETAIL * box_size * size:
+        raise InputFileError(f"{path}: half maps of its particles have nothing in common")
+    density = filter_by_fsc(average(halves), fsc).density
+    if float(-density.min()) > float(density.max()):
+        raise InputFileError(f"{path}: protein must be positive (white), its images are inverted")
+    return seen
 
 
 def _require_positive(box_size: int, pixel_size: float) -> None:
