@@ -137,8 +137,6 @@ def test_half_maps_are_not_fitted_to_their_noise(molecule, noisy_halves):
     fit = fit_neutral_to_halves(first, second, options, mask=mask, report=lambda _: None)
     mean = Volume((first.density + second.density) / 2, 4.0)
     plain = fit_neutral(mean, options, mask=mask, report=lambda _: None)
-    print(plain.mean_frc, true_frc(plain, molecule), len(plain.model))
-    print(fit.mean_frc, true_frc(fit, molecule), len(fit.model))
     assert plain.mean_frc > true_frc(plain, molecule) + 0.02
     assert fit.mean_frc < true_frc(fit, molecule) + 0.02
     assert true_frc(fit, molecule) > true_frc(plain, molecule) + 0.01
