@@ -1,12 +1,22 @@
 """The neutral model reproduces a map with as few Gaussians as that takes."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from cryomix.errors import ResolutionError
-from cryomix.fitting.neutral import _narrow, _split, default_resolution, fit_neutral
+from cryomix.fitting.map_views import validate_model
+from cryomix.fitting.neutral import (
+    _narrow,
+    _split,
+    default_resolution,
+    fit_neutral,
+    fit_neutral_to_halves,
+)
 from cryomix.imaging.correlation import shell_correlation
 from cryomix.imaging.gaussians import GaussianModel, render_volume
+from cryomix.imaging.masking import soft_mask
 from cryomix.imaging.volume import Volume
 from cryomix.options import NeutralOptions
 
@@ -100,3 +110,51 @@ def test_narrowing_keeps_each_share_of_the_mass():
     assert free.sum() > 10
     ratio = (kept / share)[free]
     torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio), rtol=1e-4, atol=0)
+
+
+NOISE = 0.4  # of the voxels of a half map, as a share of the molecule's peak
+
+
+@pytest.fixture(scope="module")
+def noisy_halves(molecule):
+    generator = torch.Generator().manual_seed(7)
+    deviation = NOISE * float(molecule.density.max())
+    return [
+        Volume(molecule.density + deviation * torch.randn(32, 32, 32, generator=generator), 4.0)
+        for _ in range(2)
+    ]
+
+
+def true_frc(fit, molecule):
+    return float(validate_model(fit.model, molecule, fit.resolution)[1:11].mean())
+
+
+def test_half_maps_are_not_fitted_to_their_noise(molecule, noisy_halves):
+    """A fit to their mean believes itself better than it is; that to halves is better."""
+    mask = soft_mask(molecule, 12.0)
+    first, second = noisy_halves
+    options = replace(QUICK, most_gaussians=192)
+    fit = fit_neutral_to_halves(first, second, options, mask=mask, report=lambda _: None)
+    mean = Volume((first.density + second.density) / 2, 4.0)
+    plain = fit_neutral(mean, options, mask=mask, report=lambda _: None)
+    assert plain.mean_frc > true_frc(plain, molecule) + 0.02
+    assert fit.mean_frc < true_frc(fit, molecule) + 0.02
+    assert true_frc(fit, molecule) > true_frc(plain, molecule) + 0.01
+    assert len(fit.model) < len(plain.model)
+
+
+def test_half_maps_without_noise_are_a_map(molecule, fit):
+    mask = soft_mask(molecule, 12.0)
+    halves = fit_neutral_to_halves(molecule, molecule, QUICK, mask=mask, report=lambda _: None)
+    assert halves.mean_frc > 0.95
+    assert halves.resolution == fit.resolution
+    assert halves.base_width == fit.base_width
+
+
+def test_half_maps_and_an_asked_number(molecule, noisy_halves):
+    options = NeutralOptions(
+        resolution=12.0, start_gaussians=24, steps=5, views=20, batch_size=4, gaussians=90
+    )
+    mask = soft_mask(molecule, 12.0)
+    fit = fit_neutral_to_halves(*noisy_halves, options, mask=mask, report=lambda _: None)
+    assert 75 <= len(fit.model) <= 90

@@ -8,7 +8,13 @@ import torch
 from cryomix.geometry.fourier import FourierGrid, to_real
 from cryomix.imaging.correlation import ring_correlation
 from cryomix.imaging.ctf import evaluate_ctf
-from cryomix.imaging.particles import ImageStack, iterate_batches, read_batch, working_grid
+from cryomix.imaging.particles import (
+    ImageStack,
+    in_two_halves,
+    iterate_batches,
+    read_batch,
+    working_grid,
+)
 from cryomix.imaging.projection_reference import project_gaussians_reference
 
 ALL = torch.arange(5)
@@ -91,3 +97,15 @@ def test_the_working_grid_reaches_a_quarter_beyond_the_resolution(particles):
 def test_particles_are_left_alone(particles, unchanged):
     with unchanged(particles, particles.images):
         read_batch(particles, ALL, FourierGrid(16, 3.75))
+
+
+def test_half_sets_stay_where_there_are_two(particles):
+    assert in_two_halves(particles, ALL) is particles
+
+
+def test_one_half_set_is_halved_by_turns(particles):
+    """Also if only every other particle is asked for."""
+    one = replace(particles, half_set=torch.ones(5, dtype=torch.int8))
+    assert in_two_halves(one, ALL).half_set.tolist() == [1, 2, 1, 2, 1]
+    assert in_two_halves(one, torch.tensor([0, 2, 4])).half_set[[0, 2, 4]].tolist() == [1, 2, 1]
+    assert one.half_set.tolist() == [1] * 5

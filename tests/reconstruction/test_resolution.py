@@ -14,6 +14,7 @@ from cryomix.reconstruction.resolution import (
     filter_by_fsc,
     half_map_correlation,
     resolution_at,
+    surround,
 )
 
 
@@ -122,3 +123,12 @@ def test_maps_are_left_alone(model, unchanged):
     with unchanged(halves, mask):
         fsc = half_map_correlation(halves, mask)
         filter_by_fsc(average(halves), fsc)
+
+
+def test_the_mask_of_half_maps_holds_the_molecule_and_little_else(model):
+    """Also where noise hides it at the voxels, and at whatever strength."""
+    quiet, loud = (surround(noisy_halves(model, noise), 10.0).density for noise in (1e-3, 0.2))
+    z, y, x = (model.center / 2.5).round().long().flip(-1).unbind(-1)
+    for mask in (quiet, loud):
+        assert mask[z + 16, y + 16, x + 16].min() > 0.9
+        assert mask.mean() < 0.25

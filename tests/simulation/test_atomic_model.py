@@ -1,5 +1,7 @@
 """Beads follow their atoms, and states say what varies."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from cryomix.imaging.gaussians import render_volume, select_inside
 from cryomix.imaging.volume import Volume, crop_volume
 from cryomix.options import MotionOptions, SimulationOptions
 from cryomix.simulation import observe_molecule
-from cryomix.simulation.atomic_model import choose_frames, move_frames, move_model
+from cryomix.simulation.atomic_model import choose_frames, move_frames, move_model, still_model
 from cryomix.simulation.molecule import mean_volume, moving_region
 
 PIXEL = 4.0
@@ -37,6 +39,33 @@ def test_beads_have_the_mass_and_the_centre_of_their_atoms(structure):
     torch.testing.assert_close(center_of_mass(molecule, molecule.moving), moved + way)
     assert molecule.width == pytest.approx(0.6 * 0.8 * PIXEL)
     assert molecule.place == pytest.approx(np.average(atoms, axis=0, weights=mass))
+
+
+def test_a_still_model_is_centred_or_lies_where_it_is_told(structure):
+    mean = np.average(structure.position[0], axis=0, weights=structure.mass)
+    centred = still_model(structure, PIXEL)
+    assert len(centred.states.center) == 1
+    everything = torch.arange(len(centred.states))
+    assert center_of_mass(centred, everything)[0].tolist() == pytest.approx([0] * 3, abs=1e-3)
+    assert centred.place == pytest.approx(mean)
+    placed = still_model(structure, PIXEL, (10.0, -5.0, 2.0))
+    there = center_of_mass(placed, torch.arange(len(placed.states)))[0].tolist()
+    assert there == pytest.approx(mean - [10, -5, 2], abs=1e-3)
+
+
+def test_an_ensemble_that_stays_is_the_mean_of_its_models(structure):
+    other = structure.position[0] + np.array([6.0, 0, 0], np.float32)
+    ensemble = replace(structure, position=np.stack([structure.position[0], other]))
+    both = still_model(ensemble, PIXEL, (0.0, 0.0, 0.0))
+    grid = FourierGrid(32, PIXEL)
+    mean = mean_volume(both, grid).density
+    single = [
+        mean_volume(replace(both, states=both.states[i : i + 1], coordinate=torch.zeros(1)), grid)
+        for i in range(2)
+    ]
+    torch.testing.assert_close(mean, (single[0].density + single[1].density) / 2)
+    step = both.states.center[1] - both.states.center[0]
+    torch.testing.assert_close(step, torch.tensor([6.0, 0, 0]).expand_as(step), atol=1e-4, rtol=0)
 
 
 def test_only_the_moved_part_moves(structure):

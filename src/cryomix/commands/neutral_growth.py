@@ -31,7 +31,7 @@ def grow_neutral(
 
     from cryomix.commands.progress import counting
     from cryomix.files.neutral_model import read_neutral, store_grown
-    from cryomix.imaging.particles import working_grid
+    from cryomix.imaging.particles import in_two_halves, working_grid
     from cryomix.processes import agree, is_first_process
     from cryomix.reconstruction.backprojection import reconstruct_groups
 
@@ -40,9 +40,8 @@ def grow_neutral(
         return replace(neutral, model=_share_model(known.model))
     generator = torch.Generator().manual_seed(seed)
     sample = torch.randperm(len(particles), generator=generator)[:_SAMPLE].sort().values
-    if len(particles.half_set[sample].unique()) < 2:
-        # One half set alone was selected; the noise is found from two halves of it.
-        particles = replace(particles, half_set=(1 + torch.arange(len(particles)) % 2).char())
+    # The noise is found from two halves, also where one half set alone was selected.
+    particles = in_two_halves(particles, sample)
     grid = working_grid(particles, neutral.resolution)
     with counting("particles compared with the neutral model") as report:
         maps = reconstruct_groups(particles, [sample], grid=grid, padding=_PADDING, report=report)

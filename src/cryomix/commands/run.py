@@ -133,7 +133,8 @@ def _fit_neutral(
     # The last of its files to be written says that the step is done.
     if not job.neutral_frc.is_file():
         found = fit_neutral(consensus, options, mask=mask, report=say)
-        write_neutral(job.neutral_model.parent, found, consensus)
+        grid = (consensus.box_size, consensus.voxel_size, consensus.origin)
+        write_neutral(job.neutral_model.parent, found, *grid)
         say(summarize(found, options.frc))
     return read_neutral(job.neutral_model)
 

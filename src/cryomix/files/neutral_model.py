@@ -16,7 +16,6 @@ from cryomix.files.mrc import read_volume, write_volume
 from cryomix.fitting.neutral import NeutralFit
 from cryomix.imaging.gaussians import GaussianModel, render_volume
 from cryomix.imaging.particles import Particles
-from cryomix.imaging.volume import Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +47,18 @@ class StoredNeutral:
     added: int | None = None
 
 
-def write_neutral(folder: Path, fit: NeutralFit, consensus: Volume) -> None:
-    """Write ``gaussians.safetensors``, ``neutral.mrc`` on the grid of the map, and ``frc.csv``."""
+def write_neutral(
+    folder: Path,
+    fit: NeutralFit,
+    box_size: int,
+    voxel_size: float,
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> None:
+    """Write ``gaussians.safetensors``, ``neutral.mrc`` on the grid of a map, and ``frc.csv``."""
     metadata = {name: repr(float(getattr(fit, name))) for name in _UNITS}
     write_gaussians(folder / "gaussians.safetensors", fit.model, metadata)
-    density = render_volume(fit.model, consensus.box_size, consensus.voxel_size)
-    write_volume(folder / "neutral.mrc", replace(density, origin=consensus.origin))
+    density = render_volume(fit.model, box_size, voxel_size)
+    write_volume(folder / "neutral.mrc", replace(density, origin=origin))
     rows = [(ring, ring / fit.box_length, float(value)) for ring, value in enumerate(fit.frc)]
     write_csv(folder / "frc.csv", ["ring", "frequency", "frc"], rows)
 

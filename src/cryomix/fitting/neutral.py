@@ -5,26 +5,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from cryomix.errors import ResolutionError
+from cryomix.fitting.map_views import MapViews, agreement_of, validate_model
 from cryomix.fitting.units import to_physical_units
-from cryomix.geometry.fourier import FourierGrid
-from cryomix.geometry.poses import Poses, spread_poses
 from cryomix.imaging.correlation import ring_correlation
 from cryomix.imaging.gaussians import GaussianModel, select_inside
 from cryomix.imaging.masking import apply_mask, soft_mask
 from cryomix.imaging.projection import project_gaussians
-from cryomix.imaging.volume import Volume, crop_volume, project_volume, transform_volume
+from cryomix.imaging.volume import Volume
 from cryomix.options import NeutralOptions
 
 WIDTH_PER_RESOLUTION = 1 / 3  # base σ of a model that describes detail down to a resolution
+_LEAST_GAIN = 0.005  # of the mean FRC, by twice as many Gaussians of half maps
+_LEAST_AGREEMENT = 0.05  # of half maps; less cannot be told from chance
 
 
 @dataclass(frozen=True, slots=True)
 class NeutralFit:
-    """What a fit to a map found.
+    """What a fit found.
 
     Attributes
     ----------
@@ -37,7 +38,8 @@ class NeutralFit:
     resolution
         Finest detail compared, Å.
     frc
-        Mean FRC of each ring with views that were not fitted.
+        Mean FRC of each ring with views that were not fitted; of half maps with those of the
+        other half, freed of its noise.
     mean_frc
         Mean of `frc` from ring 1 to the resolution.
     """
@@ -66,22 +68,58 @@ def fit_neutral(
     ResolutionError
         If the target is finer than the map's sampling allows.
     """
+    resolution = target_resolution(volume, options)
+    mask = mask or soft_mask(volume, resolution)
+    fit = _Fit(apply_mask(volume, mask), mask, options, report)
+    fit.climb(resolution)
+    return fit.result()
+
+
+def fit_neutral_to_halves(
+    first: Volume,
+    second: Volume,
+    options: NeutralOptions,
+    *,
+    mask: Volume,
+    report: Report,
+) -> NeutralFit:
+    """Fit Gaussians to what two half maps have in common, and not to their noise.
+
+    As `fit_neutral`, but fitted to the first and judged by the second, so that more Gaussians gain
+    nothing by describing noise: their number is no longer doubled when the judge gains less than
+    0.005. Last, they are fitted to the mean of both; `frc` is from before that.
+
+    Notes
+    -----
+    A model m of the first half shares no noise with the second, so that its FRC with the molecule
+    is FRC(m, second) / √FRC(first, second). Rings count in the fit by that FRC(first, second), the
+    share of signal in their power.
+    """
+    resolution = target_resolution(first, options)
+    half, judge = apply_mask(first, mask), apply_mask(second, mask)
+    fit = _Fit(half, mask, options, report, judge)
+    fit.climb(resolution)
+    fit.refine()
+    return fit.result()
+
+
+def target_resolution(volume: Volume, options: NeutralOptions) -> float:
+    """What was asked for, or three voxels but at least 10 Å, Å.
+
+    Motions are seen well before side chains are.
+
+    Raises
+    ------
+    ResolutionError
+        If it is finer than the map's sampling allows.
+    """
     resolution = options.resolution or default_resolution(volume)
     if resolution < 2 * volume.voxel_size:
         raise ResolutionError(
             f"resolution {resolution:g} Å: finer than twice the voxel size, "
             f"{2 * volume.voxel_size:g} Å"
         )
-    mask = mask or soft_mask(volume, resolution)
-    fit = _Fit(apply_mask(volume, mask), mask, options, report)
-    ladder = _resolutions(resolution, options)
-    fit.seed(min(options.start_gaussians, fit.most), ladder[0])
-    for number, stage_resolution in enumerate(ladder):
-        is_last = number == len(ladder) - 1
-        fit.sharpen(stage_resolution)
-        while fit.is_short_of_target(is_last):
-            fit.split()
-    return fit.result()
+    return resolution
 
 
 def default_resolution(volume: Volume) -> float:
@@ -99,78 +137,107 @@ def _resolutions(resolution: float, options: NeutralOptions) -> list[float]:
 class _Fit:
     """A model on its way from coarse to fine; its parameters are logits of network units."""
 
+    logit: Float[Tensor, "gaussians 5"]
+    model: GaussianModel
+    frc: Float[Tensor, "rings"]
+    mean_frc: float
+    agreement: Float[Tensor, "rings"]
+
     def __init__(
-        self, volume: Volume, mask: Volume, options: NeutralOptions, report: Report
+        self,
+        volume: Volume,
+        mask: Volume,
+        options: NeutralOptions,
+        report: Report,
+        judge: Volume | None = None,
     ) -> None:
         self.volume = volume
+        self.judge = judge
         self.mask = mask
         self.options = options
         self.report = report
         self.most = options.gaussians or options.most_gaussians
         self.generator = torch.Generator().manual_seed(options.seed)
 
-    def seed(self, count: int, resolution: float) -> None:
-        self.width = resolution * WIDTH_PER_RESOLUTION
+    def climb(self, resolution: float) -> None:
+        ladder = _resolutions(resolution, self.options)
+        self.width = ladder[0] * WIDTH_PER_RESOLUTION
+        count = min(self.options.start_gaussians, self.most)
         self.logit = _seed(self.volume, count, self.generator)
+        for number, stage_resolution in enumerate(ladder):
+            is_last = number == len(ladder) - 1
+            self._sharpen(stage_resolution)
+            while self._is_short_of_target(is_last) and self._split():
+                pass
 
-    def sharpen(self, resolution: float) -> None:
-        self.resolution = resolution
-        self.views = _Views.of(self.volume, resolution, self.options.views)
-        new_width = resolution * WIDTH_PER_RESOLUTION
-        self.logit = _narrow(self.logit, self.width, new_width)
-        self.width = new_width
+    def refine(self) -> None:
+        """Fit as many Gaussians to the mean of both halves; what was judged stays."""
+        judge = self.judge or self.volume
+        mean = Volume((self.volume.density + judge.density) / 2, judge.voxel_size)
+        views = MapViews.of(mean, self.resolution, self.options.views)
+        self.views = self._weigh(views, 2 * self.agreement / (1 + self.agreement))
         self._optimise()
-
-    def split(self) -> None:
-        count = min(2 * len(self.logit), self.most)
-        self.logit = _split(self.logit, count, self.width / self.views.box_length, self.generator)
-        self._optimise()
-
-    def is_short_of_target(self, is_last: bool) -> bool:
-        if len(self.logit) >= self.most:
-            return False
-        asked = self.options.gaussians is not None and is_last
-        return asked or self.mean_frc <= self.options.frc
 
     def result(self) -> NeutralFit:
         return NeutralFit(
             self.model, self.width, self.views.box_length, self.resolution, self.frc, self.mean_frc
         )
 
+    def _sharpen(self, resolution: float) -> None:
+        self.resolution = resolution
+        views = MapViews.of(self.volume, resolution, self.options.views)
+        if self.judge is None:
+            self.views, self.ring_weight = views, torch.ones(views.last_ring)
+        else:
+            agreement = agreement_of(self.volume, self.judge, resolution)
+            self.agreement = agreement.clamp_min(_LEAST_AGREEMENT)
+            self.views = self._weigh(views, self.agreement)
+        new_width = resolution * WIDTH_PER_RESOLUTION
+        self.logit = _narrow(self.logit, self.width, new_width)
+        self.width = new_width
+        self._optimise()
+        self._validate()
+
+    def _weigh(self, views: MapViews, signal: Float[Tensor, "rings"]) -> MapViews:
+        """Rings count by their share of signal, and keep only that of their strength."""
+        weight = signal[1 : views.last_ring + 1]
+        self.ring_weight = weight / weight.mean()
+        return views.filtered(signal)
+
+    def _split(self) -> bool:
+        """Whether twice as many Gaussians are better; if not, all is as before."""
+        before = (self.logit, self.model, self.frc, self.mean_frc)
+        count = min(2 * len(self.logit), self.most)
+        self.logit = _split(self.logit, count, self.width / self.views.box_length, self.generator)
+        self._optimise()
+        self._validate()
+        asked = self.judge is None or self.options.gaussians is not None
+        if asked or self.mean_frc > before[-1] + _LEAST_GAIN:
+            return True
+        self.logit, self.model, self.frc, self.mean_frc = before
+        return False
+
+    def _is_short_of_target(self, is_last: bool) -> bool:
+        if len(self.logit) >= self.most:
+            return False
+        asked = self.options.gaussians is not None and is_last
+        return asked or self.mean_frc <= self.options.frc
+
     def _optimise(self) -> None:
         count = len(self.logit)
         self.report(f"{count} Gaussians at {self.resolution:.0f} Å")
-        self.logit = _optimise(self.logit, self.width, self.views, self.options, self.generator)
+        self.logit = optimise_gaussians(
+            self.logit, self.width, self.views, self.ring_weight, self.options, self.generator
+        )
         self.model = to_physical_units(self.logit.sigmoid(), self.views.box_length, self.width)
         inside = select_inside(self.model, self.mask)
         self.logit, self.model = self.logit[inside], self.model.subset(inside)
-        self.frc = _validate(self.model, self.volume, self.resolution)
-        self.mean_frc = float(self.frc[1 : self.views.last_ring + 1].mean())
 
-
-@dataclass(frozen=True, slots=True)
-class _Views:
-    """Projections of the map, band-limited by their sampling."""
-
-    image_ft: Complex[Tensor, "views rows columns"]
-    poses: Poses
-    grid: FourierGrid
-    last_ring: int
-
-    @property
-    def box_length(self) -> float:
-        return self.grid.box_length
-
-    @staticmethod
-    def of(volume: Volume, resolution: float, count: int, offset: int = 0) -> "_Views":
-        length = volume.box_size * volume.voxel_size
-        box_size = min(volume.box_size, max(2 * int(1.25 * length / resolution + 1), 16))
-        # Twice the asked views, every second one: the others are left for validation.
-        poses = spread_poses(2 * count)[offset::2]
-        grid = FourierGrid(box_size, length / box_size)
-        transform = transform_volume(crop_volume(volume, box_size))
-        image_ft = project_volume(transform, poses, grid)
-        return _Views(image_ft, poses, grid, grid.ring_of(resolution))
+    def _validate(self) -> None:
+        self.frc = validate_model(self.model, self.judge or self.volume, self.resolution)
+        if self.judge is not None:
+            self.frc = self.frc / self.agreement.sqrt()
+        self.mean_frc = self.views.band_mean(self.frc)
 
 
 def _seed(volume: Volume, count: int, generator: torch.Generator) -> Float[Tensor, "gaussians 5"]:
@@ -222,13 +289,18 @@ def _split(
     return torch.logit(joined.clamp(0.01, 0.99))
 
 
-def _optimise(
+def optimise_gaussians(
     logit: Float[Tensor, "gaussians 5"],
     width: float,
-    views: _Views,
+    views: MapViews,
+    ring_weight: Float[Tensor, "rings"],
     options: NeutralOptions,
     generator: torch.Generator,
 ) -> Float[Tensor, "gaussians 5"]:
+    """Raise the FRC with `views`, its rings from 1 to the last weighted, by `options.steps` steps.
+
+    Gaussians are logits of network units, widths around `width` Å.
+    """
     center, other = logit[:, :3].clone(), logit[:, 3:].clone()
     center.requires_grad_()
     other.requires_grad_()
@@ -245,7 +317,7 @@ def _optimise(
         frc = ring_correlation(projection, image_ft, views.grid)[:, 1 : views.last_ring + 1]
         # The FRC leaves the strength of each ring open; the image as a whole settles it.
         whole = _correlation(projection, image_ft, views)
-        loss = -(frc.mean() + 0.5 * whole.mean())
+        loss = -((frc * ring_weight).mean() + 0.5 * whole.mean())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -253,17 +325,9 @@ def _optimise(
     return torch.cat([center, other], dim=-1).detach()
 
 
-def _correlation(first: Tensor, second: Tensor, views: _Views) -> Float[Tensor, "particles"]:
+def _correlation(first: Tensor, second: Tensor, views: MapViews) -> Float[Tensor, "particles"]:
     ring = views.grid.ring
     weight = views.grid.multiplicity * ((ring >= 1) & (ring <= views.last_ring))
     cross = ((first * second.conj()).real * weight).sum((-2, -1))
     power = (first.abs().square() * weight).sum((-2, -1))
     return cross / (power * (second.abs().square() * weight).sum((-2, -1))).sqrt()
-
-
-def _validate(model: GaussianModel, volume: Volume, resolution: float) -> Float[Tensor, "rings"]:
-    """Mean FRC per ring over 60 views between those that were fitted."""
-    views = _Views.of(volume, resolution, 60, offset=1)
-    with torch.no_grad():
-        projection = project_gaussians(model, views.poses, views.grid)
-        return ring_correlation(projection, views.image_ft, views.grid).mean(0)

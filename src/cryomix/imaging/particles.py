@@ -1,7 +1,7 @@
 """Particle images with their poses and their contrast transfer, read batch by batch."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -105,6 +105,15 @@ class ParticleBatch:
         return ParticleBatch(
             self.image_ft[chosen], self.transfer[chosen], self.poses[chosen], self.index[chosen]
         )
+
+
+def in_two_halves(particles: Particles, index: Int64[Tensor, "chosen"]) -> Particles:
+    """`particles` of which those at `index` are of two half sets: by turns, if they are of one."""
+    if len(particles.half_set[index].unique()) == 2:
+        return particles
+    half_set = particles.half_set.clone()
+    half_set[index] = (1 + torch.arange(len(index)) % 2).to(half_set)
+    return replace(particles, half_set=half_set)
 
 
 def working_grid(particles: Particles, resolution: float) -> FourierGrid:

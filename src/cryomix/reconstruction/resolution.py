@@ -7,6 +7,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cryomix.imaging.correlation import shell_correlation
+from cryomix.imaging.masking import soft_mask
 from cryomix.imaging.volume import Volume
 
 RANDOMIZE_BELOW = 0.8  # phases are randomised beyond the shell where the FSC drops below this
@@ -33,6 +34,16 @@ def average(halves: HalfMaps) -> Volume:
     first = halves.first
     density = (first.density + halves.second.density) / 2
     return Volume(density, first.voxel_size, first.origin)
+
+
+def surround(halves: HalfMaps, resolution: float) -> Volume:
+    """A soft mask around the molecule, as noise lets one see it, `resolution` Å at best."""
+    fsc = half_map_correlation(halves)
+    size, box_size = halves.first.voxel_size, halves.first.box_size
+    seen = resolution_at(fsc, size, box_size=box_size)
+    # Without any agreement the mask is one of noise, which whoever takes it will find out.
+    coarsest = box_size * size / 2
+    return soft_mask(filter_by_fsc(average(halves), fsc), min(max(resolution, seen), coarsest))
 
 
 def half_map_correlation(

@@ -104,6 +104,33 @@ def move_frames(
     return beads.assemble(center, [np.linspace(0, 1, len(frames))], moving, False, place)
 
 
+def still_model(
+    structure: Structure,
+    pixel_size: float,
+    place: tuple[float, float, float] | None = None,
+) -> MovingMolecule:
+    """A molecule that stays as it is; the models of a file are its states.
+
+    Parameters
+    ----------
+    structure
+        Of one model, or an ensemble.
+    pixel_size
+        Of the maps, Å: the Gaussians are as coarse as that.
+    place
+        What becomes the centre of the box, (x, y, z) in the frame of the file, Å; by default the
+        centre of mass.
+    """
+    position = structure.position.astype(np.float64)
+    mean = np.average(position.mean(axis=0), axis=0, weights=structure.mass)
+    middle = mean if place is None else np.array(place, np.float64)
+    part = np.zeros(len(structure), dtype=np.int64)
+    beads = _Beads(position[0] - middle, part, structure.mass, None, pixel_size)
+    center = np.stack([beads.pool(model - middle) for model in position])
+    moving = np.ones(len(beads.mass), dtype=bool)
+    return beads.assemble(center, [np.zeros(len(center))], moving, False, middle)
+
+
 class _Beads:
     """Atoms pooled by cells of space; each state uses the same cells.
 
