@@ -13,12 +13,14 @@ from cryomix.commands.check import check
 from cryomix.commands.decode import decode
 from cryomix.commands.demo import demo
 from cryomix.commands.device import is_quiet, may_complain
+from cryomix.commands.draw import draw
 from cryomix.commands.evaluate import evaluate
 from cryomix.commands.neutral import neutral
 from cryomix.commands.reconstruct import reconstruct
 from cryomix.commands.run import run
 from cryomix.commands.simulate import simulate
 from cryomix.commands.train import train
+from cryomix.commands.trajectory import trajectory
 from cryomix.errors import CryomixError
 
 _FLAGS = {"box_size": "--box", "pose_error_deg": "--pose-error", "latent_size": "--latent-dim"}
@@ -37,7 +39,8 @@ app = App(
     help_format="markdown",
 )
 for _command in (
-    demo, simulate, check, neutral, train, analyze, reconstruct, decode, evaluate, run,
+    demo, simulate, check, neutral, train, analyze, trajectory, reconstruct, decode, draw, evaluate,
+    run,
 ):  # fmt: skip
     app.command(_command)
 

@@ -104,6 +104,51 @@ class AnalysisOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrajectoryOptions:
+    """Knobs of a path that is laid through the latent space."""
+
+    steps: int = knob(10, "points of the path")
+    spacing: Literal["motion", "latent"] = knob(
+        "motion", "what is the same from point to point: root mean square displacement, or latent"
+    )
+    closed: bool = knob(False, "come back to the first point; a circle always does")
+    radius: float | None = knob(
+        None, "of a circle, in latent units [median distance of the particles from its centre]"
+    )
+    axes: Literal["principal", "latent"] = knob("principal", "axes that span a circle's plane")
+    plane: tuple[int, int] = knob((1, 2), "numbers of the two axes")
+
+    def __post_init__(self) -> None:
+        _require_at_least("steps", self.steps, 2)
+        if self.radius is not None:
+            _require_positive("radius", self.radius)
+        if min(self.plane) < 1 or self.plane[0] == self.plane[1]:
+            raise ValueError(f"plane must be two different axes from 1 on, got {self.plane}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawingOptions:
+    """Knobs of arrows and movies of a motion."""
+
+    scale: float = knob(1.0, "arrows are so many times as long as the displacement")
+    arrows: Literal["gaussians", "density"] = knob(
+        "gaussians", "what they follow: each Gaussian, or the density, whichever Gaussians carry it"
+    )
+    between: tuple[int, int] | None = knob(
+        None, "points of the path from and to which arrows go [first and last]"
+    )
+    closed: bool = knob(False, "the path goes round: after the last point comes the first")
+    movie: Literal["gif", "webp", "mp4"] = knob("gif", "kind of movie; mp4 needs cryomix[movie]")
+    frames: int = knob(48, "pictures of the movie of models")
+
+    def __post_init__(self) -> None:
+        _require_positive("scale", self.scale)
+        _require_at_least("frames", self.frames, 2)
+        if self.between is not None and (min(self.between) < 1 or len(set(self.between)) < 2):
+            raise ValueError(f"between must be two different points from 1 on, got {self.between}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReconstructionOptions:
     """Knobs of the maps rebuilt from particles."""
 

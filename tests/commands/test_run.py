@@ -148,6 +148,21 @@ def test_maps_say_how_many_particles_they_are_worth(job, tmp_path, capsys):
     assert read_volume_list(tmp_path / "near")["at002"].finest_particles is None
 
 
+def test_a_path_laid_by_hand_is_decoded_rebuilt_and_drawn(job, tmp_path):
+    folder = shutil.copytree(job, tmp_path / "job")
+    assert call("trajectory", folder, "geodesic", "-1", "1", "--steps", "2", "-o", "laid") == 0
+    laid = folder / "analysis" / "trajectories" / "laid.npy"
+    assert call("decode", folder, laid, "-o", tmp_path / "models") == 0
+    assert len(list((tmp_path / "models").glob("state*.mrc"))) == 2
+    rebuild = ["reconstruct", folder, "--trajectory", "laid", "--no-clusters"]
+    assert call(*rebuild, "-o", tmp_path / "near", "--nearest", "50") == 0
+    assert read_volume_list(tmp_path / "near")["laid002"].particles == 50
+    assert (tmp_path / "near" / "laid001_half2.mrc").is_file()
+    assert call(*rebuild) == 0
+    assert call("draw", folder, "laid", "-o", tmp_path / "drawn", "--frames", "2") == 0
+    assert (tmp_path / "drawn" / "maps.gif").is_file()
+
+
 def test_states_need_error_bars(job, tmp_path, capsys):
     shutil.copytree(job, tmp_path / "job")
     for name in ("latent_covariance.npy", "latent_std.npy"):

@@ -9,6 +9,7 @@ from cryomix.latent.trajectory import (
     along_principal_curve,
     around_loop,
     is_loop,
+    place_steps,
     straight,
 )
 
@@ -117,3 +118,19 @@ def test_a_loop_goes_round_once_without_closing_on_itself():
 def test_a_path_needs_two_steps():
     with pytest.raises(ValueError, match="at least 2 steps, got 1"):
         straight(torch.zeros(2), torch.ones(2), 1)
+
+
+def test_steps_are_evenly_far_apart_by_the_length_that_is_given():
+    path = torch.linspace(0, 1, 101)[:, None] * torch.tensor([[3.0, 4.0]])
+    plain = place_steps(path, 6)
+    torch.testing.assert_close(plain.position, torch.arange(6).float())
+    length = torch.linspace(0, 1, 101).square()  # what moves faster and faster
+    steps = place_steps(path, 5, length).latent[:, 0] / 3
+    torch.testing.assert_close(steps, torch.linspace(0, 1, 5).sqrt(), atol=1e-3, rtol=0)
+
+
+def test_the_last_step_of_a_closed_path_is_one_before_the_first():
+    corner = torch.tensor([[0.0, 0], [1, 0], [1, 1], [0, 1], [0, 0]])
+    torch.testing.assert_close(place_steps(corner, 4, is_closed=True).latent, corner[:4])
+    with pytest.raises(ValueError, match="at least 2 steps, got 1"):
+        place_steps(corner, 1, is_closed=True)

@@ -57,7 +57,7 @@ def reconstruct(
     from cryomix.commands.record import read_source
     from cryomix.commands.report import write_report
     from cryomix.files.checkpoint import read_array
-    from cryomix.files.job import create_job, open_job
+    from cryomix.files.job import create_job, find_trajectory, open_job
     from cryomix.files.run_record import write_run_record
     from cryomix.files.training import read_latents
     from cryomix.processes import is_first_process
@@ -68,7 +68,7 @@ def reconstruct(
     size = read_array(folder.latents).shape[1]
     points = {}
     if trajectory is not None:
-        points[Path(trajectory).stem] = read_latents(_find_path(folder, trajectory), size)
+        points[Path(trajectory).stem] = read_latents(find_trajectory(folder, trajectory), size)
     if at is not None:
         points["at"] = read_latents(at, size)
     if out is not None and is_first_process():
@@ -226,13 +226,3 @@ def _write_maps(
     first, last = round(float(state.effective[0])), round(float(state.effective[-1]))
     reached = resolution_at(masked, size, box_size=whole.box_size)
     return VolumeEntry(first, reached, last if state.is_weighted else None)
-
-
-def _find_path(job: "JobFolder", name: str) -> Path:
-    inside = job.trajectories / f"{name}.npy"
-    if inside.is_file():
-        return inside
-    if Path(name).is_file():
-        return Path(name)
-    known = ", ".join(sorted(path.stem for path in job.trajectories.glob("*.npy"))) or "none"
-    raise CheckpointError(f"{job.trajectories}: no trajectory {name!r}; there is {known}")

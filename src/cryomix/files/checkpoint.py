@@ -166,24 +166,57 @@ def read_csv(path: Path) -> dict[str, Float[np.ndarray, "rows"]]:
     CheckpointError
         If the file is missing, has rows of unequal length, or holds anything but numbers.
     """
+    lines = _read_lines(path)
+    if not lines:
+        raise CheckpointError(f"{path}: a table must have a header, got an empty file")
+    header, *rows = lines
+    table = _numbers(path, rows, len(header), first_line=2)
+    return {name: table[:, column] for column, name in enumerate(header)}
+
+
+def read_number_rows(path: Path) -> Float[np.ndarray, "rows columns"]:
+    """Rows of a table of numbers, under a line of names or without.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, has rows of unequal length, or holds anything but numbers.
+    """
+    lines = _read_lines(path)
+    named = bool(lines) and not any(_is_number(value) for value in lines[0])
+    width = len(lines[0]) if lines else 0
+    return _numbers(path, lines[1:] if named else lines, width, first_line=2 if named else 1)
+
+
+def _read_lines(path: Path) -> list[list[str]]:
     try:
-        lines = list(csv.reader(path.read_text().splitlines()))
+        return list(csv.reader(path.read_text().splitlines()))
     except OSError as error:
         raise _unreadable(path, error) from error
     except (ValueError, csv.Error) as error:
         raise CheckpointError(f"{path}: not a table: {error}") from error
-    if not lines:
-        raise CheckpointError(f"{path}: a table must have a header, got an empty file")
-    header, *rows = lines
-    table = np.empty((len(rows), len(header)))
+
+
+def _numbers(
+    path: Path, rows: list[list[str]], width: int, first_line: int
+) -> Float[np.ndarray, "rows columns"]:
+    table = np.empty((len(rows), width))
     for number, row in enumerate(rows):
         try:
-            table[number] = np.array([float(value) for value in row]).reshape(len(header))
+            table[number] = np.array([float(value) for value in row]).reshape(width)
         except ValueError:
             raise CheckpointError(
-                f"{path}: line {number + 2} must hold {len(header)} numbers, got {row}"
+                f"{path}: line {number + first_line} must hold {width} numbers, got {row}"
             ) from None
-    return {name: table[:, column] for column, name in enumerate(header)}
+    return table
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _plain_number(value: SupportsFloat) -> int | float:

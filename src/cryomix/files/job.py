@@ -247,5 +247,22 @@ def open_job(path: Path, *, needs: Sequence[str] = ()) -> JobFolder:
     return job
 
 
+def find_trajectory(job: JobFolder, name: str) -> Path:
+    """The file of a path of `job`, by its name, or a file of that name elsewhere.
+
+    Raises
+    ------
+    CheckpointError
+        Naming the paths that there are.
+    """
+    inside = job.trajectories / f"{name}.npy"
+    if inside.is_file():
+        return inside
+    if Path(name).is_file():
+        return Path(name)
+    known = ", ".join(sorted(path.stem for path in job.trajectories.glob("*.npy"))) or "none"
+    raise CheckpointError(f"{job.trajectories}: no trajectory {name!r}; there is {known}")
+
+
 def _may_be_there(name: str) -> bool:
     return name in _RELION_FILES or name.startswith((".", "RELION_JOB_"))

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Shaped
 from cryomix.errors import CheckpointError
 from cryomix.files.checkpoint import (
     read_array,
+    read_number_rows,
     read_tensors,
     write_array,
     write_csv,
@@ -121,14 +122,14 @@ def latent_columns(
 
 
 def read_latents(path: Path, latent_size: int) -> Float[np.ndarray, "rows latent"]:
-    """Latents, one per row, float32.
+    """Latents, one per row, float32; of a .npy file, or a .csv table of which row 1 may be names.
 
     Raises
     ------
     CheckpointError
         If the file is missing, no array of numbers, of another size, or not finite.
     """
-    values = read_array(path)
+    values = read_number_rows(path) if path.suffix == ".csv" else read_array(path)
     if values.ndim != 2 or values.shape[1] != latent_size or not len(values):
         raise CheckpointError(
             f"{path}: latents must be rows of {latent_size}, got an array of shape {values.shape}"

@@ -46,7 +46,7 @@ def straight(
 ) -> Trajectory:
     """The straight line from `start` to `end`, both included."""
     fraction = torch.linspace(0, 1, _checked(steps)).to(start)
-    return _through(start + fraction[:, None] * (end - start))
+    return through(start + fraction[:, None] * (end - start))
 
 
 def along_principal_axis(
@@ -64,7 +64,7 @@ def along_principal_axis(
     point = pca.point.median(dim=0).values.repeat(_checked(steps), 1)
     low, high = np.percentile(pca.point[:, component].numpy(), percentiles)
     point[:, component] = torch.linspace(float(low), float(high), steps)
-    return _through(pca.to_latent(point))
+    return through(pca.to_latent(point))
 
 
 def along_principal_curve(latent: Float[Tensor, "particles latent"], steps: int) -> Trajectory:
@@ -79,7 +79,7 @@ def along_principal_curve(latent: Float[Tensor, "particles latent"], steps: int)
     values = latent.detach().cpu().double()
     ordered = values[_order_along(values)]
     path = evenly_spaced(_running_means(ordered, closed=False), _checked(steps))
-    return _through(path.to(latent))
+    return through(path.to(latent))
 
 
 def around_loop(latent: Float[Tensor, "particles latent"], steps: int) -> Trajectory:
@@ -92,7 +92,7 @@ def around_loop(latent: Float[Tensor, "particles latent"], steps: int) -> Trajec
     x, y = _loop_plane(values).unbind(dim=1)
     ordered = values[torch.atan2(y, x).argsort()]
     path = evenly_spaced(_running_means(ordered, closed=True), _checked(steps) + 1)
-    return _through(path[:-1].to(latent))
+    return through(path[:-1].to(latent))
 
 
 def is_loop(latent: Float[Tensor, "particles latent"]) -> bool:
@@ -109,16 +109,41 @@ def is_loop(latent: Float[Tensor, "particles latent"]) -> bool:
 
 
 def evenly_spaced(
-    path: Float[Tensor, "points latent"], steps: int
+    path: Float[Tensor, "points latent"],
+    steps: int,
+    length: Float[Tensor, "points"] | None = None,
 ) -> Float[Tensor, "steps latent"]:
-    """`steps` points equally far apart along `path`."""
-    length = torch.cat([path.new_zeros(1), path.diff(dim=0).norm(dim=1).cumsum(0)]).numpy()
-    wanted = np.linspace(0, length[-1], steps)
-    columns = [np.interp(wanted, length, column) for column in path.mT.numpy()]
+    """`steps` points equally far apart along `path`.
+
+    `length` is that of the path up to each of its points, such as a displacement in Å; without
+    it, the length in latent units.
+    """
+    if length is None:
+        length = torch.cat([path.new_zeros(1), path.diff(dim=0).norm(dim=1).cumsum(0)])
+    reached = length.numpy()
+    wanted = np.linspace(0, reached[-1], steps)
+    columns = [np.interp(wanted, reached, column) for column in path.mT.numpy()]
     return torch.from_numpy(np.stack(columns, axis=1))
 
 
-def _through(point: Float[Tensor, "steps latent"]) -> Trajectory:
+def place_steps(
+    path: Float[Tensor, "points latent"],
+    steps: int,
+    length: Float[Tensor, "points"] | None = None,
+    *,
+    is_closed: bool = False,
+) -> Trajectory:
+    """`steps` points equally far apart along `path`, as `evenly_spaced`.
+
+    On a closed path, whose last point is its first, the last step is one before the first.
+    """
+    if is_closed:
+        return through(evenly_spaced(path, _checked(steps) + 1, length)[:-1].to(path))
+    return through(evenly_spaced(path, _checked(steps), length).to(path))
+
+
+def through(point: Float[Tensor, "steps latent"]) -> Trajectory:
+    """The path through `point`, in that order."""
     length = point.diff(dim=0).norm(dim=1).cumsum(0)
     return Trajectory(point, torch.cat([length.new_zeros(1), length]))
 

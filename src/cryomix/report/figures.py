@@ -3,7 +3,7 @@
 import io
 import math
 import re
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -59,12 +59,25 @@ def draw_latent_map(
     path: Trajectory | None = None,
 ) -> str:
     """Particles in the plane of an embedding, coloured by cluster, with a path over them."""
+    figure = map_latents(embedding, label, path)
+    return to_svg(figure, f"Map of the latent space, {embedding.method}")
+
+
+def map_latents(
+    embedding: Embedding,
+    label: Int64[Tensor, "particles"] | None = None,
+    path: Trajectory | None = None,
+) -> Figure:
+    """The same as a figure."""
     with mpl.rc_context(STYLE):
         figure, axes = _new_figure(4.6, 4.0)
         names = ("UMAP 1", "UMAP 2") if embedding.method == "umap" else ("axis 1", "axis 2")
         if embedding.point.shape[1] == 1:
             _draw_histogram(axes, embedding.point[:, 0].numpy(), label)
             axes.set(xlabel=names[0], ylabel="particles")
+            if path is not None and embedding.basis is not None:
+                steps = embedding.to_embedding(path.latent)[:, 0].numpy()
+                axes.plot(steps, 0 * steps, "o-", color="black", markersize=4, clip_on=False)
         else:
             _draw_dots(axes, embedding.point[:, :2].numpy(), label)
             axes.set(xlabel=names[0], ylabel=names[1])
@@ -73,7 +86,7 @@ def draw_latent_map(
                 _draw_path(axes, embedding.to_embedding(path.latent)[:, :2].numpy())
         if embedding.method == "umap":
             axes.set(xticks=[], yticks=[])
-        return to_svg(figure, f"Map of the latent space, {embedding.method}")
+        return figure
 
 
 def draw_axes_spread(pca: Embedding, std: Float[Tensor, "particles latent"] | None) -> str:
@@ -179,6 +192,17 @@ def to_svg(figure: Figure, description: str) -> str:
     text = re.sub(r"font-family: [^;\"]*", "font-family: inherit", text)
     text = _with_own_names(text, description)
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(description)}"', 1).strip()
+
+
+def to_file(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
+    """The figure as a picture that stands by itself, on white, 300 dots per inch."""
+    with mpl.rc_context(STYLE), io.BytesIO() as file:
+        date = {"Date": None} if kind == "svg" else None
+        figure.savefig(
+            file, format=kind, dpi=300, bbox_inches="tight", pad_inches=0.04, facecolor="white",
+            metadata=date,
+        )  # fmt: skip
+        return file.getvalue()
 
 
 def _with_own_names(text: str, description: str) -> str:

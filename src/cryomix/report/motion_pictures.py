@@ -25,9 +25,9 @@ PIXELS = 224
 LINES_AT_MOST = 80
 # From grey, which shows on light and on dark pages, to the colour of what moves.
 WAYS = LinearSegmentedColormap.from_list("ways", ["#A4ABB2", "#E69F00", "#D55E00"])
-_NAMES = "xyz"
+AXES = "xyz"
 # Line of sight, then the axes to the right and upwards.
-_VIEWS = ((2, 0, 1), (1, 0, 2), (0, 1, 2))
+VIEWS = ((2, 0, 1), (1, 0, 2), (0, 1, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,12 @@ def draw_flow(flow: DensityFlow, frame: Frame, number: int = 1) -> str:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 3.3), layout="constrained")
         panels = figure.subplots(1, 3)
-        for axes, view in zip(panels, _VIEWS, strict=True):
+        for axes, view in zip(panels, VIEWS, strict=True):
             _draw_ways(axes, place, size, way, movers, view, scale)
             _, right, up = view
             x, y, reach = frame.middle[right], frame.middle[up], frame.reach
             axes.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), aspect="equal")
-            _draw_scale(axes, x, y, reach)
+            draw_scale(axes, x, y, reach)
         bar = figure.colorbar(
             ScalarMappable(scale, WAYS), ax=panels, shrink=0.7, aspect=24, pad=0.01
         )
@@ -102,29 +102,36 @@ def make_film(models: GaussianModel, group: MovingGroup, is_closed: bool) -> Fil
     frame = frame_models(models)
 
     def density(position: float) -> Float[np.ndarray, "2 pixels pixels"]:
-        now = [_between(values, position) for values in (center, mass, width, moving)]
-        return _project(now[0], now[1], now[2], now[3], view, frame)
+        now = [between(values, position) for values in (center, mass, width, moving)]
+        return project_parts(now[0], now[1], now[2], now[3], view, frame, PIXELS)
 
     steps = [density(float(step)) for step in range(len(center))]
     darkest = max(float(np.quantile(step.sum(axis=0), 0.998)) for step in steps)
-    positions = _positions(len(center) - 1, is_closed)
-    pictures = [_colored(density(position), darkest) for position in positions]
+    positions = positions_along(len(center) - 1, FRAMES, is_closed)
+    pictures = [color_parts(density(position), darkest) for position in positions]
     return Film(
         moving=_animation_uri(pictures),
         still=_image_uri(pictures[0]),
-        steps=tuple(_image_uri(_colored(step, darkest)) for step in steps),
-        view=_NAMES[view[0]],
+        steps=tuple(_image_uri(color_parts(step, darkest)) for step in steps),
+        view=AXES[view[0]],
     )
 
 
 def picture_volumes(
     volumes: list[Volume], view: str = "z", frame: Frame | None = None
 ) -> list[str]:
-    """Projections of maps along one axis on one scale of grey, as data URIs.
+    """As `project_volumes`, as data URIs."""
+    return [_image_uri(picture) for picture in project_volumes(volumes, view, frame)]
+
+
+def project_volumes(
+    volumes: list[Volume], view: str = "z", frame: Frame | None = None
+) -> list[UInt8[np.ndarray, "rows columns"]]:
+    """Projections of maps along one axis on one scale of grey.
 
     `frame` cuts them to the part that a film shows.
     """
-    depth, right, up = next(axes for axes in _VIEWS if _NAMES[axes[0]] == view)
+    depth, right, up = next(axes for axes in VIEWS if AXES[axes[0]] == view)
     pictures = []
     for volume in volumes:
         # Arrays are (z, y, x): what is left keeps the axis that points up before the other.
@@ -135,7 +142,7 @@ def picture_volumes(
     darkest = max(float(np.quantile(picture, 0.998)) for picture in pictures)
     lightest = float(np.median([np.quantile(picture, 0.05) for picture in pictures]))
     span = max(darkest - lightest, 1e-12)
-    return [_image_uri(_grey((picture - lightest) / span)) for picture in pictures]
+    return [_grey((picture - lightest) / span) for picture in pictures]
 
 
 def frame_models(models: GaussianModel) -> Frame:
@@ -156,8 +163,8 @@ def _best_view(
     moved = group.center.double().var(dim=0, correction=0).numpy()
     middle = (center * rest[:, None]).sum(axis=0) / max(float(rest.sum()), 1e-30)
     beside = np.abs(group.center.double().mean(dim=0).numpy() - middle)
-    shown = {view: float(moved[[view[1], view[2]]].sum()) for view in _VIEWS}
-    good = [view for view in _VIEWS if shown[view] >= 0.9 * max(shown.values())]
+    shown = {view: float(moved[[view[1], view[2]]].sum()) for view in VIEWS}
+    good = [view for view in VIEWS if shown[view] >= 0.9 * max(shown.values())]
     return max(good, key=lambda view: float(np.hypot(beside[view[1]], beside[view[2]])))
 
 
@@ -205,27 +212,28 @@ def _draw_ways(
                     "shrinkA": 0, "shrinkB": 0,
                 },
             )  # fmt: skip
-    axes.set_title(f"along {_NAMES[depth]}", fontsize=9.5)
+    axes.set_title(f"along {AXES[depth]}", fontsize=9.5)
     axes.set(xticks=[], yticks=[])
     for side in axes.spines.values():
         side.set_visible(False)
 
 
-def _draw_scale(axes: Axes, x: float, y: float, reach: float) -> None:
+def draw_scale(axes: Axes, x: float, y: float, reach: float) -> None:
+    """A bar of a round length in Å at the lower left of a square about (x, y)."""
     length = nice_length(0.5 * reach)
     left, low = x - 0.97 * reach, y - 0.97 * reach
     axes.plot([left, left + length], [low, low], color=INK, linewidth=1.6)
     axes.text(left + length / 2, low + 0.03 * reach, f"{length:g} Å", ha="center", va="bottom")
 
 
-def _positions(last: int, is_closed: bool) -> list[float]:
-    """Steps shown by the film: round the loop, or there and back with ease at the ends."""
+def positions_along(last: int, frames: int, is_closed: bool) -> list[float]:
+    """Steps shown by a film: round the loop, or there and back with ease at the ends."""
     if is_closed:
-        return [step * (last + 1) / FRAMES for step in range(FRAMES)]
-    return [last * (0.5 - 0.5 * float(np.cos(2 * np.pi * step / FRAMES))) for step in range(FRAMES)]
+        return [step * (last + 1) / frames for step in range(frames)]
+    return [last * (0.5 - 0.5 * float(np.cos(2 * np.pi * step / frames))) for step in range(frames)]
 
 
-def _between(values: np.ndarray, position: float) -> np.ndarray:
+def between(values: np.ndarray, position: float) -> np.ndarray:
     """Linear between steps; past the last step it goes back to the first."""
     low = int(position) % len(values)
     part = position - int(position)
@@ -233,18 +241,19 @@ def _between(values: np.ndarray, position: float) -> np.ndarray:
     return mixed
 
 
-def _project(
+def project_parts(
     center: Float[np.ndarray, "gaussians 3"],
     mass: Float[np.ndarray, "gaussians"],
     width: Float[np.ndarray, "gaussians"],
     moving: Float[np.ndarray, "gaussians"],
     view: tuple[int, int, int],
     frame: Frame,
+    pixels: int,
 ) -> Float[np.ndarray, "2 pixels pixels"]:
     """Line integrals of what stays and of what moves, row 0 at the top."""
-    axis = np.linspace(-frame.reach, frame.reach, PIXELS)
+    axis = np.linspace(-frame.reach, frame.reach, pixels)
     _, right, up = view
-    shown = np.maximum(width, frame.reach / PIXELS)[:, None]
+    shown = np.maximum(width, frame.reach / pixels)[:, None]
     offset_x = axis + frame.middle[right] - center[:, right, None]
     offset_y = frame.middle[up] - axis - center[:, up, None]
     x, y = (np.exp(-0.5 * (offset / shown) ** 2) for offset in (offset_x, offset_y))
@@ -252,7 +261,7 @@ def _project(
     return np.stack([(y * weight * part[:, None]).T @ x for part in (1 - moving, moving)])
 
 
-def _colored(
+def color_parts(
     density: Float[np.ndarray, "2 pixels pixels"], darkest: float
 ) -> UInt8[np.ndarray, "pixels pixels 3"]:
     """White where nothing is; grey for what stays, vermilion for what moves."""
