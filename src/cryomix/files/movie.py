@@ -13,6 +13,7 @@ from PIL import Image
 from cryomix.errors import OutputError
 from cryomix.files.atomic import write_atomically
 
+_WHITE = 249  # a GIF shows this and all above as white, so that faint grey has no contours
 Frames = Sequence[UInt8[np.ndarray, "rows columns 3"]]
 
 
@@ -60,8 +61,8 @@ def _write_gif(file: BinaryIO, frames: Frames, milliseconds: int) -> None:
 
 def _with_palette(frame: UInt8[np.ndarray, "rows columns 3"], palette: Image.Image) -> Image.Image:
     near = Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
-    # Pillow takes a colour that is nearly the nearest; the background shall be white.
-    number = np.where((frame == 255).all(axis=2), np.uint8(0), np.asarray(near))
+    # Pillow takes a colour that is nearly the nearest; a background must not be almost white.
+    number = np.where(frame.min(axis=2) >= _WHITE, np.uint8(0), np.asarray(near))
     picture = Image.fromarray(number)
     picture.putpalette(palette.getpalette() or [])
     return picture
