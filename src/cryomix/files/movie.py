@@ -13,7 +13,6 @@ from PIL import Image
 from cryomix.errors import OutputError
 from cryomix.files.atomic import write_atomically
 
-_WHITE = 249  # a GIF shows this and all above as white, so that faint grey has no contours
 Frames = Sequence[UInt8[np.ndarray, "rows columns 3"]]
 
 
@@ -52,20 +51,14 @@ def write_movie(path: Path, frames: Frames, milliseconds: int) -> None:
 def _write_gif(file: BinaryIO, frames: Frames, milliseconds: int) -> None:
     # One palette for all frames, so that what stays does not flicker.
     palette = _palette(np.concatenate(list(frames)[:: max(1, len(frames) // 8)]))
-    first, *others = [_with_palette(frame, palette) for frame in frames]
+    first, *others = [
+        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+        for frame in frames
+    ]
     first.save(
         file, format="GIF", save_all=True, append_images=others, duration=milliseconds, loop=0,
         optimize=False,
     )  # fmt: skip
-
-
-def _with_palette(frame: UInt8[np.ndarray, "rows columns 3"], palette: Image.Image) -> Image.Image:
-    near = Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
-    # Pillow takes a colour that is nearly the nearest; a background must not be almost white.
-    number = np.where(frame.min(axis=2) >= _WHITE, np.uint8(0), np.asarray(near))
-    picture = Image.fromarray(number)
-    picture.putpalette(palette.getpalette() or [])
-    return picture
 
 
 def _palette(pixels: UInt8[np.ndarray, "rows columns 3"]) -> Image.Image:
