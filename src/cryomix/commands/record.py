@@ -65,6 +65,14 @@ def read_source(job: "JobFolder") -> tuple[Path, "Particles"]:
     return rows, read_particles(rows, data_folder=data_folder, beside=source)
 
 
+def stack_folder(job: "JobFolder") -> Path:
+    """Where the image stacks of `job` are looked for first, or else the folder of its particles."""
+    from cryomix.files.run_record import read_run_record
+
+    options = read_run_record(job.run_record).options
+    return Path(options["datadir"]) if "datadir" in options else Path(options["particles"]).parent
+
+
 def require_usable_images(particles: "Particles", source: Path) -> None:
     """Read every image once; refuse those that are not finite or are constant.
 
