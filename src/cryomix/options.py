@@ -202,6 +202,9 @@ class TrainingOptions:
     rigidity: float = knob(
         0.0, "how firmly neighbours keep their distance, as a share of the score's gradient"
     )
+    symmetry: str = knob(
+        "C1", "point group of the map, as in RELION: one unit varies, each unit of a particle apart"
+    )
     resolution: float | None = knob(None, "finest detail compared, Å [the neutral model's]")
     grow: bool = knob(True, "add Gaussians where the particles show what the neutral model lacks")
     epochs: int = knob(60, "at most so many passes over the particles")

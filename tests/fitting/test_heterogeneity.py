@@ -67,10 +67,18 @@ def test_an_interrupted_training_ends_bit_for_bit_the_same(arm, options, firm):
 
 
 def test_held_out_particles_never_train(arm, options):
-    training, held_out = split_particles(len(arm.particles), options)
+    training, held_out = split_particles(arm.particles.source_row, options)
     assert not set(training.tolist()) & set(held_out.tolist())
     assert len(training) + len(held_out) == len(arm.particles)
     assert len(held_out) == round(0.08 * 240)
+
+
+def test_copies_of_an_image_are_held_out_together(options):
+    source_row = torch.arange(240).repeat_interleave(3) * 3
+    training, held_out = split_particles(source_row, options)
+    assert not set(source_row[training].tolist()) & set(source_row[held_out].tolist())
+    assert sorted([*training.tolist(), *held_out.tolist()]) == list(range(720))
+    assert len(held_out) == 3 * round(0.08 * 240)
 
 
 def test_the_order_of_particles_is_shuffled(arm, options, untrained, prepared, monkeypatch):

@@ -109,7 +109,7 @@ def _begin_from(
     """
     import torch
 
-    from cryomix.commands.record import read_source
+    from cryomix.commands.record import read_source, stack_folder
     from cryomix.errors import OptionError
     from cryomix.files.checkpoint import read_array
     from cryomix.files.job import open_job
@@ -125,7 +125,7 @@ def _begin_from(
     rows = _rows_of_clusters(first, clusters) if clusters else None
     if particles is None:
         particles, dataset = read_source(first)
-        data_folder = data_folder or particles.parent
+        data_folder = data_folder or stack_folder(first)
         latent = read_array(first.latents)
     else:
         dataset = read_particles(particles, data_folder=data_folder)

@@ -46,7 +46,7 @@ def describe_source(particles: Path, data_folder: Path | None) -> dict[str, obje
 
 
 def read_source(job: "JobFolder") -> tuple[Path, "Particles"]:
-    """The particles that a job was trained on, and their file.
+    """The particles that a job was trained on, and their file; with symmetry, all copies.
 
     Raises
     ------
@@ -61,7 +61,16 @@ def read_source(job: "JobFolder") -> tuple[Path, "Particles"]:
         raise CheckpointError(f"{job.run_record}: does not name the particles of the job")
     source = Path(options["particles"])
     data_folder = Path(options["datadir"]) if "datadir" in options else None
-    return source, read_particles(source, data_folder=data_folder)
+    rows = job.expanded if job.expanded.is_file() else source
+    return rows, read_particles(rows, data_folder=data_folder, beside=source)
+
+
+def stack_folder(job: "JobFolder") -> Path:
+    """Where the image stacks of `job` are looked for first, or else the folder of its particles."""
+    from cryomix.files.run_record import read_run_record
+
+    options = read_run_record(job.run_record).options
+    return Path(options["datadir"]) if "datadir" in options else Path(options["particles"]).parent
 
 
 def require_usable_images(particles: "Particles", source: Path) -> None:

@@ -17,6 +17,7 @@ from cryomix.commands.flags import (
     Resume,
 )
 from cryomix.commands.focus import Focus, describe_focus, require_focus
+from cryomix.commands.symmetry import expand_particles, require_symmetry
 from cryomix.options import (
     AnalysisOptions,
     CheckOptions,
@@ -60,7 +61,9 @@ def run(
 
         cryomix run particles.star --map consensus.mrc -o job
         cryomix run particles.star --map consensus.mrc -o job --latent-dim 2 --seed 1
+        cryomix run particles.star --map consensus.mrc -o job --symmetry C3
     """
+    from cryomix.commands.check import default_resolution
     from cryomix.commands.device import prepare_device
     from cryomix.commands.record import describe_source, record_job, require_usable_images
     from cryomix.files.agreement import read_consensus, read_mask
@@ -72,6 +75,7 @@ def run(
     consensus = read_consensus(volume, dataset)
     region = read_mask(mask, consensus) if mask else None
     require_focus(focus, dataset, options)
+    require_symmetry(consensus, volume, options.symmetry, default_resolution(dataset))
     job = create_job(out, resume=resume)
     if not job.run_record.is_file():
         require_usable_images(dataset, particles)
@@ -86,7 +90,8 @@ def run(
     record_job(job, "run", settings, inputs, options.seed, device)
 
     fit = NeutralOptions(resolution=options.resolution, gaussians=gaussians, seed=options.seed)
-    run_into(job, particles, dataset, consensus, region, fit, options, device, focus)
+    source, dataset = expand_particles(job, particles, dataset, datadir, options.symmetry)
+    run_into(job, source, dataset, consensus, region, fit, options, device, focus)
 
 
 def run_into(

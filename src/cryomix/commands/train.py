@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from cryomix.commands.beginning import StartClusters, StartJob
 from cryomix.commands.flags import DataFolder, Flat, OptionalParticlesFile, OutFolder, Resume
 from cryomix.commands.focus import Focus, describe_focus, read_focus, require_focus
+from cryomix.commands.symmetry import choose_unit, expand_particles, require_symmetric_model
 from cryomix.options import RuntimeOptions, TrainingOptions
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def train(
         cryomix train particles.star --neutral neutral -o job --focus arm.mrc
         cryomix train particles.star --neutral neutral -o job --focus arm.mrc --focus foot.mrc
         cryomix train --from job --clusters 2 --clusters 3 --vary centers --focus arm.mrc -o second
+        cryomix train particles.star --neutral neutral -o job --symmetry C3 --focus unit.mrc
         torchrun --nproc-per-node 4 -m cryomix train particles.star --neutral neutral -o job
     """
     from cryomix.commands.beginning import find_beginning, write_selection
@@ -63,6 +65,7 @@ def train(
     device = prepare_device(runtime, in_many=True)
     begin = find_beginning(particles, neutral, start, clusters, datadir, options.seed)
     require_focus(focus, begin.particles, options, begin.neutral.model)
+    require_symmetric_model(begin.neutral, begin.particles, options.symmetry)
     job = JobFolder(out)
     if is_first_process():
         create_job(out, resume=resume)
@@ -74,7 +77,10 @@ def train(
     if agree(job.model.is_file()):
         say(f"{out}: is trained already")
         return
-    train_into(job, begin.source, begin.particles, begin.neutral, options, device, focus=focus)
+    source, dataset = expand_particles(
+        job, begin.source, begin.particles, begin.data_folder, options.symmetry
+    )
+    train_into(job, source, dataset, begin.neutral, options, device, focus=focus)
 
 
 def _record(
@@ -110,7 +116,8 @@ def train_into(
     """Train on `particles`, which came from `source`, and write what was found into `job`.
 
     `neutral` is that of `job`, which is replaced by what it grows to inside of `mask`. Only the
-    Gaussians in `focus` vary. Of many processes only the first writes.
+    Gaussians in `focus`, or with symmetry in one unit, vary. Of many processes only the first
+    writes.
     """
     from cryomix.commands.neutral_growth import grow_neutral
     from cryomix.commands.progress import counting, say
@@ -125,6 +132,7 @@ def train_into(
     if options.grow:
         neutral = grow_neutral(job, particles, neutral, mask, options.seed)
     inside = read_focus(focus, neutral.model, fitted, particles)
+    inside = choose_unit(inside, neutral.model, options.symmetry)
     model = build_model(particles, neutral.model, neutral.base_width, resolution, options, inside)
     model.to(device, options.precision)
     prepared = PreparedParticles(

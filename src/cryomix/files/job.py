@@ -95,6 +95,11 @@ class JobFolder:
         return self.path / "selection.star"
 
     @property
+    def expanded(self) -> Path:
+        """The user's rows, one for each copy of a particle under the symmetry, if there is one."""
+        return self.path / "expanded.star"
+
+    @property
     def history(self) -> Path:
         """Score per epoch."""
         return self.path / "history.csv"

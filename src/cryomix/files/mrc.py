@@ -68,6 +68,12 @@ class MrcStack:
         """Edge of the images, pixels."""
         return self.headers[0].columns
 
+    def first_of_each(self) -> Int64[np.ndarray, "images"]:
+        """Index of the first image that is the same section of the same file."""
+        place = self._file * (int(self._section.max(initial=0)) + 1) + self._section
+        _, first, number = np.unique(place, return_index=True, return_inverse=True)
+        return first[number]
+
     def read(self, index: Int[Tensor, "batch"]) -> Float[Tensor, "batch n n"]:
         """The images at `index`, in that order, float32.
 

@@ -64,11 +64,13 @@ _WANTED = (
 )
 
 
-def read_particles(path: Path, *, data_folder: Path | None = None) -> Particles:
+def read_particles(
+    path: Path, *, data_folder: Path | None = None, beside: Path | None = None
+) -> Particles:
     """The particles of a RELION 3.0, 3.1 or 5 file; images stay on disk.
 
     RELION's origin is the shift that centers the particle, so ours is the negative; origins in
-    Å go before those in pixels. Without half sets, rows are taken in turn as 1, 2, 1, 2.
+    Å go before those in pixels. Without half sets, images are taken in turn as 1, 2, 1, 2.
 
     Parameters
     ----------
@@ -76,6 +78,8 @@ def read_particles(path: Path, *, data_folder: Path | None = None) -> Particles:
         STAR file.
     data_folder
         Where to look for image stacks first; see `open_images`.
+    beside
+        The file beside which they lie, if `path` was written from another one.
 
     Raises
     ------
@@ -96,7 +100,8 @@ def read_particles(path: Path, *, data_folder: Path | None = None) -> Particles:
     _refuse_unsupported(table)
     table.require((*_POSE_NEEDS, *_CTF_NEEDS, _PIXEL_SIZE_NEED))
     pixel_size = table.common_value(_pixel_size(table), "pixel size", "Å")
-    images = open_images(table.particles.column("rlnImageName"), path, data_folder)
+    images = open_images(table.particles.column("rlnImageName"), beside or path, data_folder)
+    source_row = torch.from_numpy(images.first_of_each())
     _require_box(table, images)
     _warn_of_ignored(table)
     _warn_of_headers(path, images, pixel_size)
@@ -106,8 +111,8 @@ def read_particles(path: Path, *, data_folder: Path | None = None) -> Particles:
         ctf=_ctf(table),
         pixel_size=pixel_size,
         box_size=images.box_size,
-        half_set=_half_set(table),
-        source_row=torch.arange(len(table)),
+        half_set=_half_set(table, source_row),
+        source_row=source_row,
         has_flipped_phases=_has_flipped_phases(table),
     )
 
@@ -233,9 +238,10 @@ def _ctf(table: RelionTable) -> Ctf:
     return Ctf(*(torch.from_numpy(column).float() for column in (*columns, phase_shift)))
 
 
-def _half_set(table: RelionTable) -> Tensor:
+def _half_set(table: RelionTable, source_row: Int64[Tensor, "particles"]) -> Tensor:
     if not table.has("rlnRandomSubset"):
-        return (torch.arange(len(table)) % 2 + 1).to(torch.int8)
+        number = source_row.unique(return_inverse=True)[1]
+        return (number % 2 + 1).to(torch.int8)
     subset = table.numbers["rlnRandomSubset"]
     bad = np.flatnonzero((subset != 1) & (subset != 2))
     if len(bad):

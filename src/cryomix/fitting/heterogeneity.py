@@ -128,7 +128,7 @@ def train(
     ProcessError
         If the processes were not given the same `state`.
     """
-    training, held_out = split_particles(len(prepared), options)
+    training, held_out = split_particles(prepared.particles.source_row, options)
     descent = Descent(model, options, _epoch_steps(len(training), options.batch_size))
     if state is None:
         if is_first_process():
@@ -156,12 +156,17 @@ def train(
 
 
 def split_particles(
-    count: int, options: TrainingOptions
+    source_row: Int64[Tensor, "particles"], options: TrainingOptions
 ) -> tuple[Int64[Tensor, "training"], Int64[Tensor, "held_out"]]:
-    """Which particles train, and which only score; fixed by the seed."""
-    order = _permutation(count, options.seed)
-    held_out = max(1, round(options.held_out * count))
-    return order[held_out:].sort().values, order[:held_out].sort().values
+    """Which particles train, and which only score; fixed by the seed.
+
+    All copies of one image, which have the same `source_row`, go the same way.
+    """
+    image, number = source_row.unique(return_inverse=True)
+    order = _permutation(len(image), options.seed)
+    only_scores = torch.zeros(len(image), dtype=torch.bool)
+    only_scores[order[: max(1, round(options.held_out * len(image)))]] = True
+    return (~only_scores[number]).nonzero()[:, 0], only_scores[number].nonzero()[:, 0]
 
 
 def _start(

@@ -45,7 +45,8 @@ class Particles:
     half_set
         1 or 2: the gold-standard halves.
     source_row
-        Row of the user's file that each particle came from.
+        Row of the user's file that each particle came from. Rows that show the same image, as
+        symmetry expansion makes them, all have the first of them.
     has_flipped_phases
         Whether the phases of `images` were already flipped.
     """
@@ -108,11 +109,15 @@ class ParticleBatch:
 
 
 def in_two_halves(particles: Particles, index: Int64[Tensor, "chosen"]) -> Particles:
-    """`particles` of which those at `index` are of two half sets: by turns, if they are of one."""
+    """`particles` of which those at `index` are of two half sets: by turns, if they are of one.
+
+    Copies of one image stay in one half set.
+    """
     if len(particles.half_set[index].unique()) == 2:
         return particles
     half_set = particles.half_set.clone()
-    half_set[index] = (1 + torch.arange(len(index)) % 2).to(half_set)
+    number = particles.source_row[index].unique(return_inverse=True)[1]
+    half_set[index] = (1 + number % 2).to(half_set)
     return replace(particles, half_set=half_set)
 
 
