@@ -49,10 +49,10 @@ class Verdict:
 
     @property
     def helped(self) -> bool:
-        """Whether the resolution is finer and the mean FSC to Nyquist clearly higher."""
+        """Whether the resolution is no worse and the mean FSC to Nyquist clearly higher."""
         before, after = self.resolutions
         gain = self.after[1:].clamp(min=0).mean() - self.before[1:].clamp(min=0).mean()
-        return after < before and float(gain) > LEAST_GAIN
+        return after <= before and float(gain) > LEAST_GAIN
 
 
 def judge(before: HalfMaps, after: HalfMaps, region: Volume) -> Verdict:
