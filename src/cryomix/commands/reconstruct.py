@@ -103,10 +103,9 @@ def reconstruct_into(
 
     Of many processes only the first writes, and has lines.
     """
-    from cryomix.commands.improved import describe_improved, rebuild_improved, write_comparison
     from cryomix.files.checkpoint import read_array
     from cryomix.files.mrc import read_volume
-    from cryomix.files.volume_list import update_volume_list
+    from cryomix.files.volume_list import VolumeEntry, update_volume_list
     from cryomix.processes import is_first_process
 
     latent = read_array(job.latents)
@@ -119,22 +118,35 @@ def reconstruct_into(
             f"{job.path}: nothing to rebuild: give --clusters, --improved, --trajectory or --at"
         )
     origin = read_volume(job.neutral_map).origin
-    entries, lines = {}, []
+    entries: dict[str, VolumeEntry] = {}
+    lines: list[str] = []
     if options.improved:
-        improved = rebuild_improved(job, particles, options.padding)
-        if improved is not None:
-            state = improved.as_state(len(particles))
-            entries["improved"] = _write_maps(
-                folder, "improved", state, origin, options.flatten, improved.mask
-            )
-            write_comparison(folder, improved)
-            lines.append(describe_improved(improved))
+        entries, lines = _improve(job, folder, particles, origin, options)
     for name, state in _rebuild(job, particles, latent, groups, rows, options.padding):
         entries[name] = _write_maps(folder, name, state, origin, options.flatten)
     if not is_first_process():
         return []
     update_volume_list(folder, entries)
     return [*(_describe(name, entry) for name, entry in entries.items()), *lines]
+
+
+def _improve(
+    job: "JobFolder",
+    folder: Path,
+    particles: "Particles",
+    origin: tuple[float, float, float],
+    options: ReconstructionOptions,
+) -> "tuple[dict[str, VolumeEntry], list[str]]":
+    """Write the improved map; its entry, and whether it helped. Of many processes the first."""
+    from cryomix.commands.improved import describe_improved, rebuild_improved, write_comparison
+
+    improved = rebuild_improved(job, particles, options.padding)
+    if improved is None:
+        return {}, []
+    state = improved.as_state(len(particles))
+    entry = _write_maps(folder, "improved", state, origin, options.flatten, improved.mask)
+    write_comparison(folder, improved)
+    return {"improved": entry}, [describe_improved(improved)]
 
 
 def _needs(options: ReconstructionOptions) -> tuple[str, ...]:
