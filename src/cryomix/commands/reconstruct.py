@@ -48,11 +48,8 @@ def reconstruct(
     Of each cluster, and of the state at each point of a trajectory or at given latents: from
     all particles, weighted by how near they are, in each shell as its noise and its blur demand.
     Writes NAME.mrc (filtered by its FSC, solvent flattened), NAME_half1.mrc and
-    NAME_half2.mrc (neither filtered nor flattened), and fsc/NAME.csv.
-
-    With --improved, instead of the clusters, one map of all particles: parts that move as rigid
-    bodies are carried back, particle by particle, to where they are in a state in the middle. Says
-    whether that helped where they move (docs/improved-consensus.md).
+    NAME_half2.mrc (neither filtered nor flattened), and fsc/NAME.csv. With --improved instead
+    one map of all particles, moving parts carried back, and whether that helped.
 
         cryomix reconstruct job --trajectory curve
         cryomix reconstruct job --at latents.npy --no-clusters -o states
