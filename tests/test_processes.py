@@ -33,6 +33,18 @@ def test_one_process_has_all_of_it():
     assert processes.agree(7) == 7
 
 
+def test_a_view_is_sent_whole_and_arrives_in_the_view(monkeypatch):
+    def broadcast(tensor, src):
+        assert tensor.is_contiguous()
+        tensor += 10
+
+    monkeypatch.setattr(processes, "has_joined", lambda: True)
+    monkeypatch.setattr(processes.dist, "broadcast", broadcast)
+    values = torch.arange(6).reshape(3, 2)
+    processes.take_from_first([values[:, 1]])
+    assert values.tolist() == [[0, 11], [2, 13], [4, 15]]
+
+
 @pytest.mark.parametrize("count", [2, 3, 7])
 def test_every_particle_belongs_to_one_process_whatever_the_batch(as_one_of, count):
     particles = 20

@@ -154,6 +154,9 @@ class ReconstructionOptions:
 
     padding: float = knob(1.5, "oversampling of the Fourier volume")
     clusters: bool = knob(True, "rebuild a map of each cluster")
+    improved: bool = knob(
+        False, "instead, rebuild one map of all particles with moving parts carried back"
+    )
     flatten: bool = knob(True, "flatten the solvent of the maps; half maps stay as they are")
     nearest: int = knob(
         0, "take so many particles nearest to a point, all alike [0: weigh all by their distance]"

@@ -121,7 +121,10 @@ def take_from_first(tensors: Sequence[Tensor]) -> None:
         return
     try:
         for tensor in tensors:
-            dist.broadcast(tensor, src=_FIRST)
+            # Of a view that skips elements, a broadcast would send what lies in between.
+            whole = tensor.contiguous()
+            dist.broadcast(whole, src=_FIRST)
+            tensor.copy_(whole)
     except RuntimeError as error:
         raise _lost(error) from error
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cryomix.files.job import JobFolder
     from cryomix.files.volume_list import VolumeEntry
     from cryomix.imaging.particles import Particles
+    from cryomix.imaging.volume import Volume
 
 _DEFAULT = ReconstructionOptions()
 _RUNTIME = RuntimeOptions()
@@ -47,10 +48,12 @@ def reconstruct(
     Of each cluster, and of the state at each point of a trajectory or at given latents: from
     all particles, weighted by how near they are, in each shell as its noise and its blur demand.
     Writes NAME.mrc (filtered by its FSC, solvent flattened), NAME_half1.mrc and
-    NAME_half2.mrc (neither filtered nor flattened), and fsc/NAME.csv.
+    NAME_half2.mrc (neither filtered nor flattened), and fsc/NAME.csv. With --improved instead
+    one map of all particles, moving parts carried back, and whether that helped.
 
         cryomix reconstruct job --trajectory curve
         cryomix reconstruct job --at latents.npy --no-clusters -o states
+        cryomix reconstruct job --improved
         torchrun --nproc-per-node 4 -m cryomix reconstruct job
     """
     from cryomix.commands.device import prepare_device
@@ -63,7 +66,7 @@ def reconstruct(
     from cryomix.processes import is_first_process
 
     device = prepare_device(runtime, in_many=True)
-    folder = open_job(job, needs=("latents", "clusters") if options.clusters else ("latents",))
+    folder = open_job(job, needs=_needs(options))
     source, particles = read_source(folder)
     size = read_array(folder.latents).shape[1]
     points = {}
@@ -99,7 +102,7 @@ def reconstruct_into(
     """
     from cryomix.files.checkpoint import read_array
     from cryomix.files.mrc import read_volume
-    from cryomix.files.volume_list import update_volume_list
+    from cryomix.files.volume_list import VolumeEntry, update_volume_list
     from cryomix.processes import is_first_process
 
     latent = read_array(job.latents)
@@ -107,18 +110,46 @@ def reconstruct_into(
         raise CheckpointError(f"{job.latents}: {len(latent)} rows, but {len(particles)} particles")
     groups = _choose_particles(job, latent, points, options)
     rows = {} if options.nearest else points
-    if not groups and not rows:
+    if not groups and not rows and not options.improved:
         raise CheckpointError(
-            f"{job.path}: nothing to rebuild: give --clusters, --trajectory or --at"
+            f"{job.path}: nothing to rebuild: give --clusters, --improved, --trajectory or --at"
         )
     origin = read_volume(job.neutral_map).origin
-    entries = {}
+    entries: dict[str, VolumeEntry] = {}
+    lines: list[str] = []
+    if options.improved:
+        entries, lines = _improve(job, folder, particles, origin, options)
     for name, state in _rebuild(job, particles, latent, groups, rows, options.padding):
         entries[name] = _write_maps(folder, name, state, origin, options.flatten)
     if not is_first_process():
         return []
     update_volume_list(folder, entries)
-    return [_describe(name, entry) for name, entry in entries.items()]
+    return [*(_describe(name, entry) for name, entry in entries.items()), *lines]
+
+
+def _improve(
+    job: "JobFolder",
+    folder: Path,
+    particles: "Particles",
+    origin: tuple[float, float, float],
+    options: ReconstructionOptions,
+) -> "tuple[dict[str, VolumeEntry], list[str]]":
+    """Write the improved map; its entry, and whether it helped. Of many processes the first."""
+    from cryomix.commands.improved import describe_improved, rebuild_improved, write_comparison
+
+    improved = rebuild_improved(job, particles, options.padding)
+    if improved is None:
+        return {}, []
+    state = improved.as_state(len(particles))
+    entry = _write_maps(folder, "improved", state, origin, options.flatten, improved.mask)
+    write_comparison(folder, improved)
+    return {"improved": entry}, [describe_improved(improved)]
+
+
+def _needs(options: ReconstructionOptions) -> tuple[str, ...]:
+    if options.improved:
+        return "latents", "model"
+    return ("latents", "clusters") if options.clusters else ("latents",)
 
 
 def _rebuild(
@@ -170,7 +201,7 @@ def _choose_particles(
     from cryomix.latent.latent_map import LatentMap, nearest_along
 
     groups = {}
-    if options.clusters:
+    if options.clusters and not options.improved:
         label = torch.from_numpy(read_array(job.clusters))
         for number in label.unique().tolist():
             groups[f"cluster{number + 1:02d}"] = (label == number).nonzero().flatten()
@@ -192,7 +223,9 @@ def _write_maps(
     state: "StateMap",
     origin: tuple[float, float, float],
     flatten: bool,
+    mask: "Volume | None" = None,
 ) -> "VolumeEntry":
+    """`mask` is where the molecule is; found in the map by default."""
     from cryomix.files.checkpoint import write_csv
     from cryomix.files.mrc import write_volume
     from cryomix.files.volume_list import VolumeEntry
@@ -207,7 +240,8 @@ def _write_maps(
     halves = state.halves
     whole = average(halves)
     size = whole.voxel_size
-    mask = soft_mask(whole, max(_MASK_RESOLUTION, 3 * size))
+    if mask is None:
+        mask = soft_mask(whole, max(_MASK_RESOLUTION, 3 * size))
     unmasked, masked = half_map_correlation(halves), half_map_correlation(halves, mask)
     shown = filter_by_fsc(whole, masked if flatten else unmasked)
     for suffix, volume in (
