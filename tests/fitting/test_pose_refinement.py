@@ -68,7 +68,7 @@ def test_planted_errors_are_taken_out(scene, unchanged):
     with unchanged(batch, given):
         found = refine(model, batch, given)
     (turned, shifted), start = errors(found.poses, truth), errors(given, truth)
-    assert turned < 0.2 * start[0]
+    assert turned < 0.25 * start[0]
     assert shifted < 0.1 * start[1]
 
 
