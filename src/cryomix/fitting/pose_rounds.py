@@ -261,9 +261,14 @@ def _train(
     options = replace(options, epochs=min(epochs, options.epochs))
     neutral = model.decoder.neutral
     neutral = GaussianModel(neutral.center.cpu(), neutral.amplitude.cpu(), neutral.width.cpu())
+    everything = torch.ones(settings.groups, len(neutral))
+    # Noise and signal are measured anew, as these poses show them.
     trained = build_model(
-        particles, neutral, settings.base_width, settings.resolution, options
-    )  # noise and signal are those that these poses show
+        particles, neutral, settings.base_width, settings.resolution, options, everything
+    )
+    kept = model.decoder.state_dict()
+    varying = {name: value for name, value in kept.items() if name.split(".")[-1] == "varying"}
+    trained.decoder.load_state_dict(varying, strict=False)
     further = None
     if state.model:
         trained.load(state.model)
