@@ -54,6 +54,11 @@ def refine_poses(
         raise OutputError(f"{out}: the file to write must end in .star")
     device = prepare_device(runtime)
     trained = open_job(job, needs=("model", "latents"))
+    if trained.expanded.is_file():
+        raise CheckpointError(
+            f"{job}: poses of a job with symmetry are not refined: its copies of one image would "
+            "go different ways"
+        )
     source, particles = read_source(trained)
     folder = JobFolder(out.with_suffix(""))
     if out.exists() and not (resume and folder.run_record.is_file()):
