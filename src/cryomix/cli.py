@@ -17,6 +17,7 @@ from cryomix.commands.draw import draw
 from cryomix.commands.evaluate import evaluate
 from cryomix.commands.neutral import neutral
 from cryomix.commands.reconstruct import reconstruct
+from cryomix.commands.refine_poses import refine_poses
 from cryomix.commands.run import run
 from cryomix.commands.simulate import simulate
 from cryomix.commands.train import train
@@ -39,8 +40,8 @@ app = App(
     help_format="markdown",
 )
 for _command in (
-    demo, simulate, check, neutral, train, analyze, trajectory, reconstruct, decode, draw, evaluate,
-    run,
+    demo, simulate, check, neutral, train, analyze, trajectory, reconstruct, decode, draw,
+    refine_poses, evaluate, run,
 ):  # fmt: skip
     app.command(_command)
 

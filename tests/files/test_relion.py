@@ -18,8 +18,10 @@ from cryomix.files.relion import (
     read_poses,
     write_particle_set,
     write_particles,
+    write_poses,
 )
 from cryomix.files.star import read_star
+from cryomix.geometry.poses import Poses, random_poses
 from cryomix.imaging.particles import read_batch
 
 
@@ -304,6 +306,46 @@ def test_written_particles_keep_all_of_the_users_text(particle_file, tmp_path):
     write_particles(out, again, added={"cryomixCluster": np.array([5, 6])})
     assert read_star(again).block("particles").column("cryomixCluster") == ["5", "6"]
     assert read_star(again).block("particles").labels == new.labels
+
+
+@pytest.mark.parametrize("unit", ["Å", "px", "both"])
+def test_other_poses_leave_everything_else_as_it_was(particle_file, tmp_path, unit):
+    """Columns, their order, rows, optics groups and the unit of the origins."""
+    particle_file.set("rlnMicrographName", "0001", "'my mic.mrc'", "é.mrc")
+    particle_file.optics += [particle_file.optics[0] | {"rlnOpticsGroup": 2}]
+    particle_file.set("rlnOpticsGroup", 2, 1, 2)
+    if unit != "Å":
+        particle_file.set("rlnOriginX", 1.0)
+        particle_file.set("rlnOriginY", -1.0)
+    if unit == "px":
+        particle_file.drop("rlnOriginXAngst", "rlnOriginYAngst")
+    source, out = particle_file.write(), tmp_path / "refined.star"
+    poses = random_poses(3, torch.Generator().manual_seed(0))
+    poses = Poses(poses.rotation, torch.tensor([[1.0, -2.0], [0.5, 7.25], [-3.0, 0.0]]))
+    write_poses(source, out, poses)
+    again = read_particles(out)
+    torch.testing.assert_close(again.poses.rotation, poses.rotation, atol=1e-6, rtol=0)
+    torch.testing.assert_close(again.poses.shift, poses.shift)
+    before, after = read_star(source), read_star(out)
+    assert after.block("optics").lines == before.block("optics").lines
+    old, new = before.block("particles"), after.block("particles")
+    assert new.labels == old.labels
+    placed = {label for label in old.labels if label.startswith(("rlnAngle", "rlnOrigin"))}
+    for label in set(old.labels) - placed:
+        assert new.column(label) == old.column(label)
+    if unit != "Å":  # pixels of 2 Å
+        torch.testing.assert_close(
+            torch.tensor(new.floats("rlnOriginX")).float(), -poses.shift[:, 0] / 2
+        )
+
+
+def test_poses_are_one_per_row_and_never_replace_the_input(particle_file, tmp_path):
+    source = particle_file.write()
+    poses = random_poses(3, torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match="3 rows but 2 poses"):
+        write_poses(source, tmp_path / "out.star", poses[:2])
+    with pytest.raises(OutputError, match="the input must not be overwritten"):
+        write_poses(source, source, poses)
 
 
 def test_the_input_is_never_overwritten(particle_file, tmp_path):

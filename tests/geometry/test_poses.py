@@ -12,6 +12,8 @@ from cryomix.geometry.poses import (
     random_poses,
     rotation_to_euler,
     spread_poses,
+    turn,
+    turn_between,
 )
 
 ANGLES = torch.tensor(
@@ -116,3 +118,43 @@ def test_shape_checks_are_live():
 def test_rotations_are_left_alone(poses, unchanged):
     with unchanged(poses):
         rotation_to_euler(poses.rotation)
+
+
+def test_a_turn_equals_scipys_rotation_vector():
+    vector = torch.tensor(
+        [[0.0, 0, 0], [1e-9, 0, 0], [0.1, -0.2, 0.3], [1.0, 2.0, -1.5]], dtype=torch.float64
+    )
+    rotation = euler_to_rotation(ANGLES)
+    oracle = Rotation.from_rotvec(vector.numpy()).as_matrix() @ rotation.numpy()
+    np.testing.assert_allclose(turn(rotation, vector).numpy(), oracle, atol=1e-12)
+
+
+def test_a_turn_about_z_turns_the_image_in_its_plane():
+    """By 90°: what lay on x of the view lies on y."""
+    quarter = torch.tensor([[0.0, 0.0, np.pi / 2]])
+    turned = turn(torch.eye(3)[None], quarter)[0]
+    torch.testing.assert_close(turned @ torch.tensor([1.0, 0, 0]), torch.tensor([0.0, 1, 0]))
+
+
+def test_the_turn_between_two_rotations_is_found():
+    generator = torch.Generator().manual_seed(1)
+    start = random_poses(300, generator).rotation.double()
+    direction = torch.randn(300, 3, generator=generator, dtype=torch.float64)
+    angle = torch.cat([torch.logspace(-9, 0, 150), torch.linspace(1, np.pi - 1e-7, 150)]).double()
+    vector = direction / direction.norm(dim=1, keepdim=True) * angle[:, None]
+    found = turn_between(start, turn(start, vector))
+    torch.testing.assert_close(found, vector, atol=2e-7, rtol=1e-6)
+
+
+def test_a_half_turn_is_found():
+    end = torch.diag(torch.tensor([-1.0, 1.0, -1.0]))[None]
+    found = turn_between(torch.eye(3)[None], end)
+    torch.testing.assert_close(found.abs(), torch.tensor([[0.0, np.pi, 0.0]]))
+
+
+def test_many_turns_leave_a_rotation():
+    rotation = random_poses(3, torch.Generator().manual_seed(2)).rotation
+    for _ in range(2000):
+        rotation = turn(rotation, torch.tensor([[0.1, -0.03, 0.2]]).expand(3, 3))
+    product = rotation @ rotation.mT
+    torch.testing.assert_close(product, torch.eye(3).expand(3, 3, 3), atol=1e-6, rtol=0)

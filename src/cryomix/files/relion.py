@@ -169,6 +169,41 @@ def write_particles(
     write_star(out, star.with_block(block))
 
 
+def write_poses(source: Path, out: Path, poses: Poses) -> None:
+    """Write all rows of `source` with all their columns, but with other poses.
+
+    Origins are written as the file has them, in Å, pixels, or both.
+
+    Parameters
+    ----------
+    source
+        The user's file.
+    out
+        Another one.
+    poses
+        One per row, in the order of the file.
+
+    Raises
+    ------
+    OutputError
+        If `out` is `source`, or cannot be written.
+    """
+    table = read_table(source, _WANTED)
+    if len(poses) != len(table):
+        raise ValueError(f"{len(table)} rows but {len(poses)} poses")
+    table.require(_POSE_NEEDS)
+    euler = rotation_to_euler(poses.rotation.double())
+    origin = -poses.shift.double()
+    columns = {label: _decimal(euler[:, i]) for i, label in enumerate(_ANGLES)}
+    if table.has(*_ORIGIN):
+        columns |= {label: _decimal(origin[:, i]) for i, label in enumerate(_ORIGIN)}
+    if table.has(*_ORIGIN_PX):
+        table.require((_PIXEL_SIZE_NEED,))
+        origin_px = origin / torch.from_numpy(_pixel_size(table))[:, None]
+        columns |= {label: _decimal(origin_px[:, i]) for i, label in enumerate(_ORIGIN_PX)}
+    write_particles(source, out, added={label: np.array(text) for label, text in columns.items()})
+
+
 def write_particle_set(path: Path, particles: Particles) -> None:
     """Write a new RELION 3.1 file and, beside it, a stack of the same name with all images."""
     stack = path.with_suffix(".mrcs")

@@ -155,6 +155,16 @@ def train(
     return state.history
 
 
+def further_state(
+    model: TrainedModel, source_row: Int64[Tensor, "particles"], options: TrainingOptions
+) -> TrainingState:
+    """The state from which `train` takes the networks of `model` further, instead of anew."""
+    training, _ = split_particles(source_row, options)
+    descent = Descent(model, options, _epoch_steps(len(training), options.batch_size))
+    tensors = {f"model.{name}": value for name, value in model.tensors().items()}
+    return TrainingState(tensors | descent.tensors(), (), 0, float("-inf"))
+
+
 def split_particles(
     source_row: Int64[Tensor, "particles"], options: TrainingOptions
 ) -> tuple[Int64[Tensor, "training"], Int64[Tensor, "held_out"]]:

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from cryomix.fitting.coarse_view import coarse_view
+from cryomix.fitting.curvature import likelihood_curvature
 from cryomix.fitting.representatives import Representatives, information, spread_over
 from cryomix.fitting.score import Metric, log_likelihood, score_projections
 from cryomix.fitting.trained_model import TrainedModel
@@ -279,23 +280,11 @@ def _curvature(
     task: _Task, place: _Place
 ) -> tuple[Float[Tensor, "batch latent latent"], Float[Tensor, "batch latent"]]:
     """Information matrix and slope of the log posterior; the scale is integrated out."""
-    expected, jacobian = place.expected, _jacobian(task, place)
-    variance = task.model.likelihood.scale_variance
-    cross = torch.linalg.vecdot(task.image, expected)
-    power = torch.linalg.vecdot(expected, expected)
-    # Mean and variance of the scale that this image has.
-    scale = ((1 + variance * cross) / (1 + variance * power)).clamp_min(0)
-    uncertain = variance / (1 + variance * power)
-    toward = torch.einsum("bzk,bk->bz", jacobian, task.image)
-    along = torch.einsum("bzk,bk->bz", jacobian, expected)
-    # What a change of scale explains tells latents apart less.
-    squared = jacobian @ jacobian.mT - uncertain[:, None, None] * (
-        along[:, :, None] * along[:, None, :]
+    information, slope = likelihood_curvature(
+        task.image, place.expected, _jacobian(task, place), task.model.likelihood.scale_variance
     )
     precision = task.prior.precision
-    information = scale[:, None, None].square() * squared + precision
-    slope = scale[:, None] * toward - (scale.square() + uncertain)[:, None] * along
-    return information, slope - (place.latent - task.prior.mean) @ precision
+    return information + precision, slope - (place.latent - task.prior.mean) @ precision
 
 
 def _jacobian(task: _Task, place: _Place) -> Float[Tensor, "batch latent numbers"]:

@@ -69,6 +69,56 @@ def rotation_to_euler(rotation: Float[Tensor, "particles 3 3"]) -> Float[Tensor,
     return torch.rad2deg(torch.stack([rot, tilt, psi], dim=-1))
 
 
+def turn(
+    rotation: Float[Tensor, "particles 3 3"], vector: Float[Tensor, "particles 3"]
+) -> Float[Tensor, "particles 3 3"]:
+    """exp([v]×) R: the view turned further about `vector` by its length, radians.
+
+    The vector is given in the view frame, so that its z turns the image in its plane. Rounding
+    that has gathered in R over many turns is taken out.
+    """
+    angle = vector.norm(dim=-1)[:, None, None]
+    cross = _cross_matrix(vector)
+    # sin(a) / a and (1 − cos(a)) / a², both finite at 0 (Rodrigues' formula).
+    first = torch.sinc(angle / math.pi)
+    second = 0.5 * torch.sinc(angle / (2 * math.pi)).square()
+    step = torch.eye(3).to(vector) + first * cross + second * (cross @ cross)
+    turned = step @ rotation
+    # One step of Newton's towards the nearest rotation, enough for errors of rounding.
+    return 1.5 * turned - 0.5 * turned @ turned.mT @ turned
+
+
+def turn_between(
+    start: Float[Tensor, "particles 3 3"], end: Float[Tensor, "particles 3 3"]
+) -> Float[Tensor, "particles 3"]:
+    """The shortest vector by which `turn` takes `start` to `end`, radians.
+
+    Its length is at most π, where its sign is arbitrary.
+    """
+    turned = (end @ start.mT).double()
+    twice_sine = torch.stack(
+        [
+            turned[:, 2, 1] - turned[:, 1, 2],
+            turned[:, 0, 2] - turned[:, 2, 0],
+            turned[:, 1, 0] - turned[:, 0, 1],
+        ],
+        dim=-1,
+    )
+    trace = turned.diagonal(dim1=1, dim2=2).sum(-1)
+    angle = torch.atan2(twice_sine.norm(dim=-1), trace - 1)
+    # Near π the sine says nothing of the axis: there R + Rᵀ + (1 − tr R) I is a multiple of
+    # the axis times itself.
+    outer = turned + turned.mT + (1 - trace)[:, None, None] * torch.eye(3).to(turned)
+    column = outer.gather(
+        2, outer.diagonal(dim1=1, dim2=2).argmax(1)[:, None, None].expand(-1, 3, 1)
+    )
+    axis = column[..., 0] / column[..., 0].norm(dim=-1, keepdim=True).clamp_min(1e-300)
+    axis = axis * torch.where((axis * twice_sine).sum(-1, keepdim=True) < 0, -1.0, 1.0)
+    small = angle[:, None] < 1
+    by_sine = 0.5 * twice_sine / torch.sinc(angle / math.pi).clamp_min(0.1)[:, None]
+    return torch.where(small, by_sine, axis * angle[:, None]).to(start)
+
+
 def random_poses(count: int, generator: torch.Generator) -> Poses:
     """`count` rotations drawn uniformly from SO(3), without shift."""
     quaternion = torch.randn(count, 4, generator=generator)
@@ -83,6 +133,13 @@ def spread_poses(count: int) -> Poses:
     euler = torch.stack([step * golden, tilt, step * golden * 0.5], dim=-1)
     rotation = euler_to_rotation(torch.rad2deg(euler)).float()
     return Poses(rotation, torch.zeros(count, 2))
+
+
+def _cross_matrix(vector: Float[Tensor, "particles 3"]) -> Float[Tensor, "particles 3 3"]:
+    """[v]×, which takes u to v × u."""
+    x, y, z = vector.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).reshape(-1, 3, 3)
 
 
 def _about_z(angle: Tensor) -> Tensor:
