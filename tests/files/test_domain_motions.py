@@ -6,12 +6,12 @@ import torch
 from cryomix.errors import CheckpointError
 from cryomix.files.domain_motions import read_domain_motions, write_domain_motions
 from cryomix.latent.localized_path import DomainMotion
-from cryomix.latent.rigid_motion import RigidMotion
+from cryomix.latent.screw_motion import ScrewMotion
 
 
 def motion():
     axis, hinge = torch.eye(3, dtype=torch.float64)[:2]
-    rigid = RigidMotion(31.5, 2.0, axis, 3.0, 4 * hinge, -1.5, 0.2, 12.0, 0.97)
+    rigid = ScrewMotion(31.5, 2.0, axis, 3.0, 4 * hinge, -1.5, 0.2, 12.0, 0.97)
     return DomainMotion("arm", 77, 20.5, 0.75, 0.98, rigid)
 
 

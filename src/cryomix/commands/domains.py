@@ -128,7 +128,7 @@ def _localize(
         share_inside,
     )
     from cryomix.latent.motion import center_jacobian, localized_directions
-    from cryomix.latent.rigid_motion import fit_rigid_motion
+    from cryomix.latent.screw_motion import fit_screw_motion
 
     weight = model.decoder.neutral.amplitude
     jacobian = center_jacobian(model.decode, torch.zeros(latent.shape[1]))
@@ -143,7 +143,7 @@ def _localize(
         float(found.inside[0]),
         float(found.outside[0]),
         share_inside(models, inside, weight),
-        fit_rigid_motion(models, inside),
+        fit_screw_motion(models, inside),
     )
     return _Localized(motion, found.direction, coordinate, path)
 
@@ -162,13 +162,13 @@ def _combine(
 
 
 def _describe(motion: "DomainMotion") -> list[str]:
-    from cryomix.report.domains import describe_rigid_motion
+    from cryomix.report.domains import describe_screw_motion
 
     return [
         f"{motion.name}: {motion.gaussians} Gaussians; {motion.inside:.2f} Å inside the domain, "
         f"{motion.outside:.2f} Å outside, per latent; {100 * motion.share_inside:.0f} % of the "
         "motion along its path is inside",
-        f"{motion.name}: {describe_rigid_motion(motion.rigid)}",
+        f"{motion.name}: {describe_screw_motion(motion.rigid)}",
     ]
 
 

@@ -10,7 +10,7 @@ import torch
 from cryomix.errors import CheckpointError
 from cryomix.files.atomic import write_atomically
 from cryomix.latent.localized_path import DomainMotion
-from cryomix.latent.rigid_motion import RigidMotion
+from cryomix.latent.screw_motion import ScrewMotion
 
 _VECTORS = ("axis", "hinge")
 
@@ -41,7 +41,7 @@ def read_domain_motions(path: Path) -> tuple[DomainMotion, ...]:
             for name in _VECTORS:
                 entry["rigid"][name] = torch.tensor(entry["rigid"][name], dtype=torch.float64)
         return tuple(
-            DomainMotion(**{**entry, "rigid": RigidMotion(**entry["rigid"])}) for entry in table
+            DomainMotion(**{**entry, "rigid": ScrewMotion(**entry["rigid"])}) for entry in table
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: not a table of motions: {error}") from error

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cryomix.imaging.gaussians import GaussianModel
-from cryomix.latent.rigid_motion import RigidMotion
+from cryomix.latent.screw_motion import ScrewMotion
 
 _AT_ONCE = 256
 _ENDS = 0.01  # share of the particles left out at either end of a path
@@ -39,7 +39,7 @@ class DomainMotion:
     inside: float
     outside: float
     share_inside: float
-    rigid: RigidMotion
+    rigid: ScrewMotion
 
 
 def motion_coordinate(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cryomix.latent.localized_path import DomainMotion
-from cryomix.latent.rigid_motion import RigidMotion
+from cryomix.latent.screw_motion import ScrewMotion
 from cryomix.report.findings import Finding
 
 _RIGID = 0.9  # of the overlap: above it, the part moves as one body
@@ -14,7 +14,7 @@ def summarize_domains(motions: Sequence[DomainMotion]) -> list[Finding]:
     """One statement per domain."""
     return [
         Finding(
-            f"Domain {motion.name} {describe_rigid_motion(motion.rigid)} Of the motion along its "
+            f"Domain {motion.name} {describe_screw_motion(motion.rigid)} Of the motion along its "
             f"path, {100 * motion.share_inside:.0f} % is its own.",
             "plain" if motion.share_inside >= 0.5 else "bad",
         )
@@ -22,7 +22,7 @@ def summarize_domains(motions: Sequence[DomainMotion]) -> list[Finding]:
     ]
 
 
-def describe_rigid_motion(motion: RigidMotion) -> str:
+def describe_screw_motion(motion: ScrewMotion) -> str:
     """Rotation, axis, hinge and shift, with their standard errors."""
     along = f"shifts by {abs(motion.shift):.1f} ± {motion.shift_error:.1f} Å along it"
     if motion.angle_deg < _SURE * motion.angle_error_deg or motion.angle_deg < 1:

@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from cryomix.imaging.gaussians import GaussianModel
-from cryomix.latent.rigid_motion import fit_rigid_motion
+from cryomix.latent.screw_motion import fit_screw_motion
 
 STEPS = 7
 AXIS = torch.tensor([0.0, 0.6, 0.8], dtype=torch.float64)
@@ -43,7 +43,7 @@ def model_of(center):
 
 @pytest.mark.parametrize(("degrees", "shift"), [(50.0, 6.0), (8.0, 0.0), (120.0, -4.0)])
 def test_a_turn_is_found_with_its_axis_hinge_and_shift(degrees, shift):
-    found = fit_rigid_motion(model_of(turned(degrees, shift)), INSIDE)
+    found = fit_screw_motion(model_of(turned(degrees, shift)), INSIDE)
     assert found.angle_deg == pytest.approx(degrees, abs=0.1)
     assert float(found.axis @ AXIS) > 0.9999
     assert found.shift == pytest.approx(shift, abs=0.1)
@@ -56,7 +56,7 @@ def test_a_turn_is_found_with_its_axis_hinge_and_shift(degrees, shift):
 def test_a_shift_alone_does_not_turn():
     center = molecule().float().expand(STEPS, -1, -1).clone()
     center[:, INSIDE, 1] += torch.linspace(0, 12, STEPS)[:, None]
-    found = fit_rigid_motion(model_of(center), INSIDE)
+    found = fit_screw_motion(model_of(center), INSIDE)
     assert found.angle_deg < 0.1
     assert found.travel == pytest.approx(12, abs=0.05)
 
@@ -72,7 +72,7 @@ def test_density_that_is_passed_on_counts_as_moved():
         4.0 * torch.ones(STEPS, 140),
     )  # fmt: skip
     inside = torch.cat([INSIDE, torch.ones(50, dtype=torch.bool)])
-    found = fit_rigid_motion(model, inside)
+    found = fit_screw_motion(model, inside)
     assert found.angle_deg == pytest.approx(25, abs=2)
 
 
@@ -81,4 +81,4 @@ def test_a_part_that_falls_apart_is_not_rigid():
     away = torch.linspace(0, 25, STEPS)[:, None]
     center[:, 40:65, 1] += away
     center[:, 65:, 1] -= away
-    assert fit_rigid_motion(model_of(center), INSIDE).explained < 0.9
+    assert fit_screw_motion(model_of(center), INSIDE).explained < 0.9

@@ -1,4 +1,4 @@
-"""The rigid motion of a domain along a path, as a rotation, its axis and a shift."""
+"""The motion of a rigid domain along a path, as a rotation, its axis and a shift."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ _TOUCHING = 3.0  # widths: so near to the rest a Gaussian is at the border
 
 
 @dataclass(frozen=True, slots=True)
-class RigidMotion:
+class ScrewMotion:
     """How one part turns and shifts, from the first model of a path to the last.
 
     Attributes
@@ -74,7 +74,7 @@ class _Density:
         return _Density(self.place[kept], self.mass[kept], self.width[kept])
 
 
-def fit_rigid_motion(models: GaussianModel, inside: Bool[Tensor, "gaussians"]) -> RigidMotion:
+def fit_screw_motion(models: GaussianModel, inside: Bool[Tensor, "gaussians"]) -> ScrewMotion:
     """The rotation and shift that bring the density of a part onto itself further on.
 
     Parameters
@@ -103,7 +103,7 @@ def fit_rigid_motion(models: GaussianModel, inside: Bool[Tensor, "gaussians"]) -
     others = _leave_blocks_out(start, end, moved, middle, found)
     axis = _axis(found)
     shift = float(found[3:] @ axis) * _LENGTH
-    return RigidMotion(
+    return ScrewMotion(
         angle_deg=float(np.degrees(np.linalg.norm(found[:3]))),
         angle_error_deg=float(np.degrees(_jackknife(np.linalg.norm(others[:, :3], axis=1)))),
         axis=torch.from_numpy(axis),
