@@ -16,6 +16,7 @@ from cryomix.commands.device import is_quiet, may_complain
 from cryomix.commands.evaluate import evaluate
 from cryomix.commands.neutral import neutral
 from cryomix.commands.reconstruct import reconstruct
+from cryomix.commands.reproduce import reproduce
 from cryomix.commands.run import run
 from cryomix.commands.simulate import simulate
 from cryomix.commands.train import train
@@ -37,7 +38,7 @@ app = App(
     help_format="markdown",
 )
 for _command in (
-    demo, simulate, check, neutral, train, analyze, reconstruct, decode, evaluate, run,
+    demo, simulate, check, neutral, train, analyze, reconstruct, decode, evaluate, run, reproduce,
 ):  # fmt: skip
     app.command(_command)
 
