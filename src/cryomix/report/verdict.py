@@ -89,14 +89,14 @@ def _about_motions(found: Reproducibility) -> list[Finding]:
     axes = found.reproducible_dimensions("odd")
     if not axes:
         return []
-    strongest: Dimension = max(axes, key=lambda each: each.agreement.between)
+    widest: Dimension = max(axes, key=lambda each: each.displacement)
     text = (
-        f"Along axis {strongest.axis} of the odd half Gaussians move by "
-        f"{strongest.displacement:.1f} Å (root mean square), and by "
-        f"{strongest.other_displacement:.1f} Å in the even half's model; the changes of density "
-        f"correlate to {strongest.alike:.2f}."
+        f"Along axis {widest.axis} of the odd half Gaussians move by "
+        f"{widest.displacement:.1f} Å (root mean square), and by "
+        f"{widest.other_displacement:.1f} Å in the even half's model; the changes of density "
+        f"correlate to {widest.alike:.2f}."
     )
-    return [Finding(text, "good" if strongest.alike > 0.5 else "bad")]
+    return [Finding(text, "good" if widest.alike > 0.5 else "bad")]
 
 
 def _about_groups(found: Reproducibility) -> Finding:
