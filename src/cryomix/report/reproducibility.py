@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -26,6 +27,7 @@ from cryomix.report.verdict import judge, list_limits
 
 _TEMPLATE = "reproducibility.html.jinja"
 _HALVES = ("odd", "even")
+_ABOVE: Any = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3, "borderaxespad": 0.2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,7 @@ def draw_agreement(found: Reproducibility) -> str:
         axes.axhline(0, color=INK, linewidth=0.6)
         axes.set(ylabel="correlation", ylim=(min(axes.get_ylim()[0], -0.1), 1.02))
         handles = [mpl.patches.Patch(color=PALETTE[n]) for n in (4, 0, 5)]
-        axes.legend(handles, ["with itself", "with the other half", "chance"], loc="upper right")
+        axes.legend(handles, ["with itself", "with the other half", "chance"], **_ABOVE)
         return to_svg(figure, "Agreement of the latent axes")
 
 
