@@ -11,6 +11,8 @@ from cryomix.files.checkpoint import read_array
 from cryomix.files.run_record import read_run_record
 from cryomix.files.star import read_star
 
+pytestmark = pytest.mark.slow  # two whole jobs
+
 SYSTEM = ["--particles", "240", "--box", "24", "--pixel-size", "8", "--snr", "1", "--seed", "3"]
 QUICK = ["--latent-dim", "1", "--epochs", "2", "--hidden", "16", "--gaussians", "64"]
 
