@@ -18,6 +18,7 @@ from cryomix.commands.evaluate import evaluate
 from cryomix.commands.neutral import neutral
 from cryomix.commands.reconstruct import reconstruct
 from cryomix.commands.refine_poses import refine_poses
+from cryomix.commands.reproduce import reproduce
 from cryomix.commands.run import run
 from cryomix.commands.simulate import simulate
 from cryomix.commands.train import train
@@ -41,7 +42,7 @@ app = App(
 )
 for _command in (
     demo, simulate, check, neutral, train, analyze, trajectory, reconstruct, decode, draw,
-    refine_poses, evaluate, run,
+    refine_poses, evaluate, run, reproduce,
 ):  # fmt: skip
     app.command(_command)
 

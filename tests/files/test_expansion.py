@@ -97,9 +97,9 @@ def test_all_copies_show_the_image_of_their_particle(source, expanded):
 
 def test_copies_share_half_set_and_source_row(source, expanded):
     copies = read_particles(expanded, beside=source)
-    assert copies.source_row.tolist() == [0] * 6 + [6] * 6 + [12] * 6
+    assert copies.image.tolist() == [0] * 6 + [6] * 6 + [12] * 6
     assert copies.half_set.tolist() == [1] * 6 + [2] * 6 + [1] * 6
-    assert read_particles(source).source_row.tolist() == [0, 1, 2]
+    assert read_particles(source).image.tolist() == [0, 1, 2]
 
 
 def test_half_sets_of_the_user_stay(source, tmp_path):
@@ -115,7 +115,7 @@ def test_a_file_of_another_program_that_lists_images_again_keeps_their_halves(so
     source.write_text(OPTICS + "\n".join(row for row in ROWS for _ in range(2)) + "\n")
     particles = read_particles(source)
     assert particles.half_set.tolist() == [1, 1, 2, 2, 1, 1]
-    assert particles.source_row.tolist() == [0, 0, 2, 2, 4, 4]
+    assert particles.image.tolist() == [0, 0, 2, 2, 4, 4]
 
 
 def test_an_expanded_file_is_not_expanded_again(source, expanded, tmp_path):

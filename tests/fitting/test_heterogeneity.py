@@ -67,7 +67,7 @@ def test_an_interrupted_training_ends_bit_for_bit_the_same(arm, options, firm):
 
 
 def test_held_out_particles_never_train(arm, options):
-    training, held_out = split_particles(arm.particles.source_row, options)
+    training, held_out = split_particles(arm.particles.image, options)
     assert not set(training.tolist()) & set(held_out.tolist())
     assert len(training) + len(held_out) == len(arm.particles)
     assert len(held_out) == round(0.08 * 240)

@@ -64,10 +64,10 @@ def analyze(
 
     device = prepare_device(runtime)
     folder = open_job(job, needs=("latents", "model"))
-    source, _ = read_source(folder)
+    source, particles = read_source(folder)
 
     domains = read_domains(domain, folder, read_model(folder.model))
-    lines = analyze_into(folder, source, options)
+    lines = analyze_into(folder, source, particles.source_row, options)
     if parts:
         found = find_parts(folder, options.seed)
         lines += [f"{len(found) + 1} rigid parts" if found else _NO_PARTS]
@@ -81,8 +81,13 @@ def analyze(
     print("\n".join(lines))
 
 
-def analyze_into(job: "JobFolder", source: Path, options: AnalysisOptions) -> list[str]:
-    """Analyze the latents of `job`, write what is found, and say it in a few lines."""
+def analyze_into(
+    job: "JobFolder", source: Path, rows: "Tensor", options: AnalysisOptions
+) -> list[str]:
+    """Analyze the latents of `job`, write what is found, and say it in a few lines.
+
+    They belong to the `rows` of the particles in `source`.
+    """
     import torch
 
     from cryomix.commands.populations import populate_into
@@ -110,7 +115,8 @@ def analyze_into(job: "JobFolder", source: Path, options: AnalysisOptions) -> li
     for name, path in paths.items():
         write_array(job.trajectories / f"{name}.npy", path.latent.numpy())
     numbers = {"cryomixCluster": clusters.label.numpy() + 1}
-    write_particles(source, job.particles, added={**latent_columns(latents), **numbers})
+    added = {**latent_columns(latents), **numbers}
+    write_particles(source, job.particles, rows=rows.numpy(), added=added)
     populations = populate_into(job, latent, is_closed="loop" in paths, options=options)
     share = pca.explained_variance
     told = [] if share is None else [f"{100 * part:.0f} %" for part in share / share.sum()]

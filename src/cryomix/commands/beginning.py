@@ -115,6 +115,7 @@ def _begin_from(
     from cryomix.files.job import open_job
     from cryomix.files.neutral_model import StoredNeutral, read_neutral
     from cryomix.files.relion import read_particles
+    from cryomix.files.run_record import read_run_record
     from cryomix.files.training import read_latent_columns, read_model
     from cryomix.fitting.continuation import mean_model
 
@@ -131,6 +132,8 @@ def _begin_from(
         dataset = read_particles(particles, data_folder=data_folder)
         latent = read_latent_columns(particles, model.settings.latent_size)
     chosen = torch.from_numpy(latent if rows is None else latent[rows])
+    if "half" in read_run_record(first.run_record).options:
+        rows = dataset.source_row.numpy()[slice(None) if rows is None else rows]
     neutral = StoredNeutral(
         path=first.model,
         model=mean_model(model, chosen, seed),

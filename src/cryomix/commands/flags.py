@@ -1,7 +1,7 @@
 """Arguments that several commands share, as the command line shows them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -16,6 +16,13 @@ OptionalParticlesFile = Annotated[Path | None, _PARTICLES]
 DataFolder = Annotated[
     Path | None,
     Parameter(name="--datadir", help="folder in which image stacks are looked for first"),
+]
+Half = Annotated[
+    Literal["odd", "even"] | None,
+    Parameter(
+        help="take one half set: odd is rlnRandomSubset 1, even is 2; without that column, rows "
+        "1, 3, 5 … and 2, 4, 6 … [all particles]"
+    ),
 ]
 JobPath = Annotated[Path, Parameter(help="job folder that `cryomix train` or `run` wrote")]
 MapFile = Annotated[

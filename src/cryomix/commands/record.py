@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from cryomix.files.job import JobFolder
     from cryomix.files.run_record import RunRecord
+    from cryomix.imaging.half_sets import Half
     from cryomix.imaging.particles import Particles
 
 
@@ -37,11 +38,14 @@ def record_job(
         write_run_record(job.run_record, command, settings, inputs, seed, str(device))
 
 
-def describe_source(particles: Path, data_folder: Path | None) -> dict[str, object]:
+def describe_source(
+    particles: Path, data_folder: Path | None, half: "Half | None" = None
+) -> dict[str, object]:
     """Where the particles came from, as run.toml keeps it for later commands."""
     return {
         "particles": str(particles.resolve()),
         "datadir": None if data_folder is None else str(data_folder.resolve()),
+        "half": half,
     }
 
 
@@ -62,7 +66,10 @@ def read_source(job: "JobFolder") -> tuple[Path, "Particles"]:
     source = Path(options["particles"])
     data_folder = Path(options["datadir"]) if "datadir" in options else None
     rows = job.expanded if job.expanded.is_file() else source
-    return rows, read_particles(rows, data_folder=data_folder, beside=source)
+    particles = read_particles(rows, data_folder=data_folder, beside=source)
+    if "half" in options:
+        particles = take_half_of(particles, options["half"], source)
+    return rows, particles
 
 
 def stack_folder(job: "JobFolder") -> Path:
@@ -71,6 +78,24 @@ def stack_folder(job: "JobFolder") -> Path:
 
     options = read_run_record(job.run_record).options
     return Path(options["datadir"]) if "datadir" in options else Path(options["particles"]).parent
+
+
+def take_half_of(particles: "Particles", half: "Half", source: Path) -> "Particles":
+    """One half set of `particles`, which came from `source`.
+
+    Raises
+    ------
+    InputFileError
+        If there are no particles in it.
+    """
+    from cryomix.imaging.half_sets import NUMBER, take_half
+
+    chosen = take_half(particles, half)
+    if not len(chosen):
+        raise InputFileError(
+            f"{source}: the {half} half needs particles of rlnRandomSubset {NUMBER[half]}, got none"
+        )
+    return chosen
 
 
 def require_usable_images(particles: "Particles", source: Path) -> None:

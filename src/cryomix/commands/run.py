@@ -79,7 +79,7 @@ def run(
     job = create_job(out, resume=resume)
     if not job.run_record.is_file():
         require_usable_images(dataset, particles)
-        _require_agreement(dataset, consensus, particles, volume, options.seed)
+        require_agreement(dataset, consensus, particles, volume, options.seed)
     settings = {
         **describe_source(particles, datadir),
         **describe_focus(focus),
@@ -115,7 +115,7 @@ def run_into(
     neutral = _fit_neutral(job, consensus, mask, fit)
     if not job.model.is_file():
         train_into(job, source, particles, neutral, options, device, mask, focus)
-    lines = analyze_into(job, source, AnalysisOptions(seed=options.seed))
+    lines = analyze_into(job, source, particles.source_row, AnalysisOptions(seed=options.seed))
     path = next(
         job.trajectories / f"{name}.npy"
         for name in ("loop", "curve")
@@ -144,9 +144,10 @@ def _fit_neutral(
     return read_neutral(job.neutral_model)
 
 
-def _require_agreement(
+def require_agreement(
     particles: "Particles", consensus: "Volume", source: Path, volume: Path, seed: int
 ) -> None:
+    """Refuse particles and map that do not fit each other."""
     from cryomix.commands.check import default_resolution, judge_agreement
     from cryomix.errors import InputFileError
     from cryomix.imaging.consistency import measure_agreement

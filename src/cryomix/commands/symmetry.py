@@ -43,6 +43,23 @@ def require_symmetry(volume: "Volume", source: Path, symmetry: str, resolution: 
         )
 
 
+def refuse_halves(symmetry: str) -> None:
+    """One half of the particles is not expanded.
+
+    Raises
+    ------
+    OptionError
+        If `symmetry` is not C1.
+    """
+    from cryomix.errors import OptionError
+
+    if symmetry != "C1":
+        raise OptionError(
+            f"--symmetry {symmetry} and halves of the particles cannot go together; expand the "
+            "particles first, and give --focus"
+        )
+
+
 def require_symmetric_model(
     neutral: "StoredNeutral", particles: "Particles", symmetry: str
 ) -> None:

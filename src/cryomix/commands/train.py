@@ -1,16 +1,21 @@
 """`cryomix train`: from particles and a neutral model to a latent per particle."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from cryomix.commands.beginning import StartClusters, StartJob
-from cryomix.commands.flags import DataFolder, Flat, OptionalParticlesFile, OutFolder, Resume
+from cryomix.commands.flags import DataFolder, Flat, Half, OptionalParticlesFile, OutFolder, Resume
 from cryomix.commands.focus import Focus, describe_focus, read_focus, require_focus
-from cryomix.commands.symmetry import choose_unit, expand_particles, require_symmetric_model
+from cryomix.commands.symmetry import (
+    choose_unit,
+    expand_particles,
+    refuse_halves,
+    require_symmetric_model,
+)
 from cryomix.options import RuntimeOptions, TrainingOptions
 
 if TYPE_CHECKING:
@@ -38,6 +43,7 @@ def train(
     out: OutFolder,
     focus: Focus = (),
     datadir: DataFolder = None,
+    half: Half = None,
     resume: Resume = False,
     options: Annotated[TrainingOptions, Flat] = _DEFAULT,
     runtime: Annotated[RuntimeOptions, Flat] = _RUNTIME,
@@ -54,11 +60,13 @@ def train(
         cryomix train particles.star --neutral neutral -o job --focus arm.mrc --focus foot.mrc
         cryomix train --from job --clusters 2 --clusters 3 --vary centers --focus arm.mrc -o second
         cryomix train particles.star --neutral neutral -o job --symmetry C3 --focus unit.mrc
+        cryomix train particles.star --neutral neutral -o even --half even
         torchrun --nproc-per-node 4 -m cryomix train particles.star --neutral neutral -o job
     """
     from cryomix.commands.beginning import find_beginning, write_selection
     from cryomix.commands.device import prepare_device
     from cryomix.commands.progress import say
+    from cryomix.commands.record import take_half_of
     from cryomix.files.job import JobFolder, create_job
     from cryomix.processes import agree, is_first_process
 
@@ -70,8 +78,11 @@ def train(
     if is_first_process():
         create_job(out, resume=resume)
     begin = write_selection(begin, job)
+    if half is not None:
+        refuse_halves(options.symmetry)
+        begin = replace(begin, particles=take_half_of(begin.particles, half, begin.source))
     if is_first_process():
-        settings = {**begin.origin, **describe_focus(focus), **asdict(options)}
+        settings = {**begin.origin, "half": half, **describe_focus(focus), **asdict(options)}
         _record(job, begin, settings, focus, options.seed, device)
 
     if agree(job.model.is_file()):
@@ -156,4 +167,4 @@ def train_into(
         found = infer_latents(model, prepared, options.posterior_steps, report)
 
     if is_first_process():
-        write_training(job, source, model, found, history)
+        write_training(job, source, particles.source_row, model, found, history)

@@ -62,9 +62,9 @@ def write_expanded(
 
 
 def _require_single(source: Path, particles: Particles) -> None:
-    twice = (particles.source_row != torch.arange(len(particles))).nonzero()[:, 0]
+    twice = (particles.image != torch.arange(len(particles))).nonzero()[:, 0]
     if len(twice):
-        row, first = int(twice[0]), int(particles.source_row[twice[0]])
+        row, first = int(twice[0]), int(particles.image[twice[0]])
         raise InputFileError(
             f"{source}: is expanded already, or lists an image twice: rows {first + 1} and "
             f"{row + 1} show the same; give the file from before the expansion"

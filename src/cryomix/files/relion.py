@@ -101,7 +101,8 @@ def read_particles(
     table.require((*_POSE_NEEDS, *_CTF_NEEDS, _PIXEL_SIZE_NEED))
     pixel_size = table.common_value(_pixel_size(table), "pixel size", "Å")
     images = open_images(table.particles.column("rlnImageName"), beside or path, data_folder)
-    source_row = torch.from_numpy(images.first_of_each())
+    first = torch.from_numpy(images.first_of_each())
+    row = torch.arange(len(table))
     _require_box(table, images)
     _warn_of_ignored(table)
     _warn_of_headers(path, images, pixel_size)
@@ -111,9 +112,10 @@ def read_particles(
         ctf=_ctf(table),
         pixel_size=pixel_size,
         box_size=images.box_size,
-        half_set=_half_set(table, source_row),
-        source_row=source_row,
+        half_set=_half_set(table, first),
+        source_row=row,
         has_flipped_phases=_has_flipped_phases(table),
+        same_image=None if torch.equal(first, row) else first,
     )
 
 
@@ -273,9 +275,9 @@ def _ctf(table: RelionTable) -> Ctf:
     return Ctf(*(torch.from_numpy(column).float() for column in (*columns, phase_shift)))
 
 
-def _half_set(table: RelionTable, source_row: Int64[Tensor, "particles"]) -> Tensor:
+def _half_set(table: RelionTable, image: Int64[Tensor, "particles"]) -> Tensor:
     if not table.has("rlnRandomSubset"):
-        number = source_row.unique(return_inverse=True)[1]
+        number = image.unique(return_inverse=True)[1]
         return (number % 2 + 1).to(torch.int8)
     subset = table.numbers["rlnRandomSubset"]
     bad = np.flatnonzero((subset != 1) & (subset != 2))

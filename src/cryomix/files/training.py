@@ -7,7 +7,8 @@ from dataclasses import asdict, astuple, fields
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped
+from torch import Tensor
 
 from cryomix.errors import CheckpointError
 from cryomix.files.checkpoint import (
@@ -84,6 +85,7 @@ def read_state(path: Path) -> TrainingState:
 def write_training(
     job: JobFolder,
     source: Path,
+    rows: Int64[Tensor, "particles"],
     model: TrainedModel,
     found: LatentPosterior,
     history: Sequence[Epoch],
@@ -94,8 +96,8 @@ def write_training(
     ----------
     job
         Where to.
-    source
-        The user's particles, whose rows the latents are added to.
+    source, rows
+        The user's particles, and those of its rows that the latents are added to.
     model, found, history
         The networks, the latents of all particles, and the scores per epoch.
     """
@@ -105,7 +107,9 @@ def write_training(
     if bool(found.information.isfinite().all()):
         write_array(job.information, found.information.numpy())
         write_array(job.informative, found.informative.numpy())
-    write_particles(source, job.particles, added=latent_columns(found.latent.numpy()))
+    write_particles(
+        source, job.particles, rows=rows.numpy(), added=latent_columns(found.latent.numpy())
+    )
     write_csv(job.history, [field.name for field in fields(Epoch)], map(astuple, history))
     write_model(job.model, model)
     shutil.rmtree(job.checkpoints, ignore_errors=True)

@@ -128,7 +128,7 @@ def train(
     ProcessError
         If the processes were not given the same `state`.
     """
-    training, held_out = split_particles(prepared.particles.source_row, options)
+    training, held_out = split_particles(prepared.particles.image, options)
     descent = Descent(model, options, _epoch_steps(len(training), options.batch_size))
     if state is None:
         if is_first_process():
@@ -156,26 +156,26 @@ def train(
 
 
 def further_state(
-    model: TrainedModel, source_row: Int64[Tensor, "particles"], options: TrainingOptions
+    model: TrainedModel, image: Int64[Tensor, "particles"], options: TrainingOptions
 ) -> TrainingState:
     """The state from which `train` takes the networks of `model` further, instead of anew."""
-    training, _ = split_particles(source_row, options)
+    training, _ = split_particles(image, options)
     descent = Descent(model, options, _epoch_steps(len(training), options.batch_size))
     tensors = {f"model.{name}": value for name, value in model.tensors().items()}
     return TrainingState(tensors | descent.tensors(), (), 0, float("-inf"))
 
 
 def split_particles(
-    source_row: Int64[Tensor, "particles"], options: TrainingOptions
+    image: Int64[Tensor, "particles"], options: TrainingOptions
 ) -> tuple[Int64[Tensor, "training"], Int64[Tensor, "held_out"]]:
     """Which particles train, and which only score; fixed by the seed.
 
-    All copies of one image, which have the same `source_row`, go the same way.
+    All particles of one `image` go the same way.
     """
-    image, number = source_row.unique(return_inverse=True)
-    order = _permutation(len(image), options.seed)
-    only_scores = torch.zeros(len(image), dtype=torch.bool)
-    only_scores[order[: max(1, round(options.held_out * len(image)))]] = True
+    each, number = image.unique(return_inverse=True)
+    order = _permutation(len(each), options.seed)
+    only_scores = torch.zeros(len(each), dtype=torch.bool)
+    only_scores[order[: max(1, round(options.held_out * len(each)))]] = True
     return (~only_scores[number]).nonzero()[:, 0], only_scores[number].nonzero()[:, 0]
 
 

@@ -129,7 +129,7 @@ def refine_in_rounds(
     counting
         Shows how far something has come.
     """
-    judged = split_particles(particles.source_row, options)[1][:_JUDGED]
+    judged = split_particles(particles.image, options)[1][:_JUDGED]
     given = _prepare(model, particles, options)
     if state is None:
         state = _first_state(model, given, latent, judged, counting)
@@ -272,7 +272,7 @@ def _train(
     further = None
     if state.model:
         trained.load(state.model)
-        further = further_state(trained, particles.source_row, options)
+        further = further_state(trained, particles.image, options)
     trained.to(model.device, options.precision)
     prepared = _prepare(trained, particles, options)
     with counting("particles trained on") as report:

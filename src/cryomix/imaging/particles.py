@@ -45,10 +45,12 @@ class Particles:
     half_set
         1 or 2: the gold-standard halves.
     source_row
-        Row of the user's file that each particle came from. Rows that show the same image, as
-        symmetry expansion makes them, all have the first of them.
+        Row of the user's file that each particle came from.
     has_flipped_phases
         Whether the phases of `images` were already flipped.
+    same_image
+        The first row that shows the image of each particle, where several do, as symmetry
+        expansion makes them; None where each shows its own.
     """
 
     images: ImageStack
@@ -59,6 +61,7 @@ class Particles:
     half_set: Int8[Tensor, "particles"]
     source_row: Int64[Tensor, "particles"]
     has_flipped_phases: bool = False
+    same_image: Int64[Tensor, "particles"] | None = None
 
     def __post_init__(self) -> None:
         counts = {
@@ -70,6 +73,11 @@ class Particles:
 
     def __len__(self) -> int:
         return len(self.poses)
+
+    @property
+    def image(self) -> Int64[Tensor, "particles"]:
+        """A number that only particles of the same image share."""
+        return self.source_row if self.same_image is None else self.same_image
 
     @property
     def grid(self) -> FourierGrid:
@@ -116,7 +124,7 @@ def in_two_halves(particles: Particles, index: Int64[Tensor, "chosen"]) -> Parti
     if len(particles.half_set[index].unique()) == 2:
         return particles
     half_set = particles.half_set.clone()
-    number = particles.source_row[index].unique(return_inverse=True)[1]
+    number = particles.image[index].unique(return_inverse=True)[1]
     half_set[index] = (1 + number % 2).to(half_set)
     return replace(particles, half_set=half_set)
 

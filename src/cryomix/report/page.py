@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 import torch
-from jinja2 import Environment, StrictUndefined, select_autoescape
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template, select_autoescape
 from markupsafe import Markup
 
 from cryomix.report.content import Curve, RebuiltMap, ReportContent
@@ -73,16 +73,8 @@ class _PathSection:
 
 def build_page(content: ReportContent) -> str:
     """One HTML document without any outside resource: styles and pictures are inside."""
-    source = files("cryomix.report").joinpath(_TEMPLATE).read_text(encoding="utf-8")
-    environment = Environment(
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["bound"] = _bind_units
     motions = [find_motion(path) for path in content.paths]
-    return environment.from_string(source).render(
+    return load_template(_TEMPLATE).render(
         content=content,
         key_numbers=list_key_numbers(content, motions),
         findings=[
@@ -103,6 +95,20 @@ def build_page(content: ReportContent) -> str:
         training_figures=_draw_training(content),
         scores=[(name, value, describe_score(name)) for name, value in content.scores.items()],
     )
+
+
+def load_template(name: str) -> Template:
+    """A page of this folder; what it includes lies beside it."""
+    folder = files("cryomix.report")
+    environment = Environment(
+        loader=FunctionLoader(lambda part: folder.joinpath(part).read_text(encoding="utf-8")),
+        autoescape=select_autoescape(("jinja",), default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["bound"] = _bind_units
+    return environment.get_template(name)
 
 
 def _bind_units(text: str) -> str:
