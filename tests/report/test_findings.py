@@ -5,7 +5,7 @@ import torch
 
 from cryomix.latent.clusters import Clusters
 from cryomix.latent.reduction import fit_pca
-from cryomix.report.content import EpochScore, ReportContent
+from cryomix.report.content import EpochScore, InputFacts, ReportContent
 from cryomix.report.findings import (
     assess,
     describe_motion,
@@ -24,7 +24,8 @@ def _told(findings) -> str:
 
 def _history(training: float, held_out: float) -> ReportContent:
     row = EpochScore(epoch=1, training=training, held_out=held_out)
-    return ReportContent(title="x", history=(row,), score_unit="nats")
+    facts = InputFacts(particles=100, box_size=64, pixel_size=2.0, latents=4)
+    return ReportContent(title="x", facts=facts, history=(row,), score_unit="nats")
 
 
 def test_the_summary_tells_what_the_content_holds(content):
@@ -59,17 +60,25 @@ def test_the_way_back_of_a_closed_path_is_told(content):
     assert "lead back to where it began" in words
 
 
-def test_a_gain_of_held_out_particles_is_good_and_none_is_bad():
-    good = assess(_history(1.2, 1.0))
+def test_a_gain_of_held_out_particles_beyond_that_of_noise_is_good():
+    good = assess(_history(9.0, 8.0))
     assert [finding.tone for finding in good] == ["good"]
-    assert "by 1 nats" in good[0].text
-    bad = assess(_history(1.2, 0.0))
-    assert [finding.tone for finding in bad] == ["bad"]
-    assert "No variation has been shown" in bad[0].text
+    assert "by 8 nats" in good[0].text
+    assert "Four latents gain about 2 nats by fitting noise" in good[0].text
+    for held_out in (0.0, 2.1, 3.9):  # homogeneous particles score 1.6 to 2.1 with four latents
+        bad = assess(_history(held_out, held_out))
+        assert [finding.tone for finding in bad] == ["bad"]
+        assert "No variation has been shown" in bad[0].text
+
+
+def test_of_a_gain_in_frc_nothing_is_claimed():
+    (found,) = assess(replace(_history(0.02, 0.02), score_unit="FRC"))
+    assert found.tone == "plain"
+    assert "cryomix reproduce" in found.text
 
 
 def test_a_gain_of_the_trained_alone_is_called_noise():
-    found = assess(_history(3.0, 1.0))
+    found = assess(_history(24.0, 8.0))
     assert [finding.tone for finding in found] == ["good", "bad"]
     assert "3.0 times" in found[1].text
 

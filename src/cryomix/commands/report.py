@@ -76,6 +76,7 @@ def _describe_inputs(job: "JobFolder", model: "TrainedModel", particles: int) ->
         pixel_size=neutral.voxel_size,
         resolution=model.settings.resolution,
         gaussians=len(model.decoder.neutral),
+        latents=model.settings.latent_size,
     )
 
 

@@ -30,6 +30,8 @@ class InputFacts:
         Finest detail compared, Å.
     gaussians
         Of the neutral model.
+    latents
+        Dimensions of the latent space.
     """
 
     particles: int
@@ -37,6 +39,7 @@ class InputFacts:
     pixel_size: float
     resolution: float | None = None
     gaussians: int | None = None
+    latents: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -249,13 +249,7 @@ def _about_held_out(content: ReportContent) -> list[Finding]:
             "the neutral model. No variation has been shown."
         )
         return [Finding(text, "bad")]
-    findings = [
-        Finding(
-            "Particles kept out of the training agree better with their own state than with the "
-            f"neutral model, by {best.held_out:.3g}{unit}. The variation is real.",
-            "good",
-        )
-    ]
+    findings = [_judge_gain(best.held_out, unit, content)]
     if best.training > 2 * best.held_out:
         ratio = best.training / best.held_out
         text = (
@@ -264,6 +258,22 @@ def _about_held_out(content: ReportContent) -> list[Finding]:
         )
         findings.append(Finding(text, "bad"))
     return findings
+
+
+def _judge_gain(held_out: float, unit: str, content: ReportContent) -> Finding:
+    """A latent is found in the image that it then explains, so that noise gains half a nat each."""
+    text = (
+        "Particles kept out of the training agree better with their own state than with the "
+        f"neutral model, by {held_out:.3g}{unit}."
+    )
+    latents = None if content.facts is None else content.facts.latents
+    if not unit.strip().startswith("nats") or latents is None:
+        return Finding(text + " `cryomix reproduce` tells whether that is more than noise gives.")
+    many = "one latent gains" if latents == 1 else f"{count_in_words(latents)} latents gain"
+    noise = f"{many} about {latents / 2:g} nats by fitting noise"
+    if held_out < latents:
+        return Finding(f"{text} But {noise}. No variation has been shown.", "bad")
+    return Finding(f"{text} ({noise[0].upper()}{noise[1:]}.) The variation is real.", "good")
 
 
 def _about_uncertainty(content: ReportContent) -> list[Finding]:
