@@ -49,6 +49,11 @@ def test_a_speck_is_not_a_part():
     assert found is None or int(torch.bincount(found).min()) > 4
 
 
+def test_motions_far_below_the_width_of_a_gaussian_make_no_parts():
+    angles = torch.rand(30, 2, generator=torch.Generator().manual_seed(0)) * 0.02
+    assert find_domains(models(angles)) is None
+
+
 def test_noise_has_no_parts():
     still = torch.zeros(30, 2)
     assert find_domains(models(still, noise=1.0)) is None

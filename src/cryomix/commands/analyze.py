@@ -19,8 +19,8 @@ _DEFAULT = AnalysisOptions()
 _RUNTIME = RuntimeOptions()
 _MOST_AXES = 3
 _NO_PARTS = (
-    "no rigid parts: density is passed on from Gaussian to Gaussian rather than carried; give "
-    "--domain a mask"
+    "no rigid parts: nothing moves enough, or density is passed on from Gaussian to Gaussian "
+    "rather than carried; give --domain a mask"
 )
 
 

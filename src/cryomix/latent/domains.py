@@ -10,6 +10,7 @@ from cryomix.imaging.gaussians import GaussianModel
 
 _EXPLAINED = 0.9  # of the squared changes of distance: so much lies between parts
 _LEAST_MASS = 0.04  # of the whole: smaller parts are joined to the one they move with most
+_LEAST_CHANGE = 0.25  # of the Gaussians' width: what changes less is not a motion to speak of
 _MOST_PARTS = 12
 _COMPARED_AT_MOST = 1500  # Gaussians; their distances are squares of this in memory
 
@@ -26,14 +27,19 @@ def find_domains(models: GaussianModel) -> Int64[Tensor, "gaussians"] | None:
     -----
     Within a rigid part no distance changes. Gaussians are joined, those first whose distances have
     the smallest standard deviation over `models` (average linkage), down to the fewest parts
-    between which nine tenths of all squared deviations lie. A part that moves further than its
-    own size is not found: density is then passed on from Gaussian to Gaussian, not carried.
+    between which nine tenths of all squared deviations lie. There are none where distances change
+    by less than a quarter of a Gaussian's width (root mean square). A part that moves further
+    than its own size is not found: density is then passed on from Gaussian to Gaussian, not
+    carried.
     """
     mass = (models.amplitude * models.width**3).double().mean(0)
     chosen = mass.argsort(descending=True)[:_COMPARED_AT_MOST].sort().values
     center, weight = models.center[:, chosen].double(), mass[chosen].numpy()
     change = _distance_deviation(center)
-    square = change**2 * np.outer(weight, weight)
+    pairs = np.outer(weight, weight)
+    square = change**2 * pairs
+    if square.sum() / pairs.sum() < (_LEAST_CHANGE * float(models.width.mean())) ** 2:
+        return None
     for count in range(2, _MOST_PARTS + 1):
         tree = AgglomerativeClustering(count, metric="precomputed", linkage="average")
         label = _join_small(tree.fit_predict(change), weight, change)
