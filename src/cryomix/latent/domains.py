@@ -10,7 +10,7 @@ from cryomix.imaging.gaussians import GaussianModel
 
 _EXPLAINED = 0.9  # of the squared changes of distance: so much lies between parts
 _LEAST_MASS = 0.04  # of the whole: smaller parts are joined to the one they move with most
-_LEAST_CHANGE = 0.25  # of the Gaussians' width: what changes less is not a motion to speak of
+_LEAST_CHANGE = 0.15  # of the Gaussians' width: what changes less is not a motion to speak of
 _MOST_PARTS = 12
 _COMPARED_AT_MOST = 1500  # Gaussians; their distances are squares of this in memory
 
@@ -28,7 +28,7 @@ def find_domains(models: GaussianModel) -> Int64[Tensor, "gaussians"] | None:
     Within a rigid part no distance changes. Gaussians are joined, those first whose distances have
     the smallest standard deviation over `models` (average linkage), down to the fewest parts
     between which nine tenths of all squared deviations lie. There are none where distances change
-    by less than a quarter of a Gaussian's width (root mean square). A part that moves further
+    by less than 15 % of a Gaussian's width (root mean square). A part that moves further
     than its own size is not found: density is then passed on from Gaussian to Gaussian, not
     carried.
     """
