@@ -23,7 +23,7 @@ def state() -> PoseState:
     generator = torch.Generator().manual_seed(0)
     poses, best = random_poses(4, generator), random_poses(4, generator)
     model = {"encoder.a": torch.ones(2), "decoder.b": torch.zeros(3, 2)}
-    return PoseState(ROUNDS, poses, PosePrior(0.07, 8.1), best, torch.rand(3), model, True)
+    return PoseState(ROUNDS, poses, PosePrior(0.07, 8.1), best, torch.rand(3), model, 1, True)
 
 
 def test_a_state_comes_back(state, tmp_path):
@@ -31,7 +31,7 @@ def test_a_state_comes_back(state, tmp_path):
     again = read_pose_state(tmp_path / "state.safetensors")
     assert again.rounds[1] == ROUNDS[1]
     assert math.isnan(again.rounds[0].prior_deg)
-    assert (again.prior, again.is_settled) == (state.prior, True)
+    assert (again.prior, again.best_round, again.is_settled) == (state.prior, 1, True)
     for name in ("poses", "best"):
         for part in ("rotation", "shift"):
             assert torch.equal(

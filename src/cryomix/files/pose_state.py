@@ -21,6 +21,7 @@ def write_pose_state(path: Path, state: PoseState) -> None:
     told = {
         "rounds": [asdict(done) for done in state.rounds],
         "prior": asdict(state.prior),
+        "best_round": state.best_round,
         "is_settled": state.is_settled,
     }
     tensors["best_scores"] = state.best_scores
@@ -49,6 +50,7 @@ def read_pose_state(path: Path) -> PoseState:
             best,
             tensors["best_scores"],
             part_of(tensors, "model."),
+            int(told["best_round"]),
             bool(told["is_settled"]),
         )
     except KeyError as error:

@@ -30,6 +30,7 @@ from cryomix.imaging.projection import project_gaussians
 from cryomix.options import TrainingOptions
 
 _MOST_ROUNDS = 10
+_PATIENCE = 2  # rounds in a row that are not surely better end the search
 _FIRST_EPOCHS, _FURTHER_EPOCHS = 5, 3  # of each training between refinements
 _START_DEG, _START_PX = 5.0, 2.0  # errors of given poses before any were measured; wide is safe
 _BLURRED = 0.25  # shift errors of more than this share of the finest detail blur it
@@ -82,6 +83,8 @@ class PoseState:
         Its left-out score of each judged particle.
     model
         Tensors of the networks of the last round; none if they have to be trained anew.
+    best_round
+        Its number.
     is_settled
         Whether the last round was the last.
     """
@@ -92,6 +95,7 @@ class PoseState:
     best: Poses
     best_scores: Float[Tensor, "judged"]
     model: dict[str, Tensor]
+    best_round: int = 0
     is_settled: bool = False
 
 
@@ -112,9 +116,9 @@ def refine_in_rounds(
     found against the neutral model, which has no such latents, and new networks are
     trained. Only then do poses and latents move together.
 
-    A round counts if its left-out score is surely better than the best before. The first that
-    is not ends the search; what is returned has the poses of the best round, which may be the
-    given ones.
+    A round counts if its left-out score is surely better than the best before. The second in a
+    row that is not ends the search; what is returned has the poses of the best round, which may
+    be the given ones.
 
     Parameters
     ----------
@@ -299,9 +303,17 @@ def _next_state(
     )
     rounds = (*state.rounds, done)
     if not surely_better(scores, state.best_scores):
+        settled = done.number - state.best_round >= _PATIENCE or done.number >= _MOST_ROUNDS
         return replace(
-            state, rounds=rounds, poses=fit.poses, prior=prior, model=model, is_settled=True
+            state, rounds=rounds, poses=fit.poses, prior=prior, model=model, is_settled=settled
         )
     return PoseState(
-        rounds, fit.poses, prior, fit.poses, scores, model, is_settled=done.number >= _MOST_ROUNDS
+        rounds,
+        fit.poses,
+        prior,
+        fit.poses,
+        scores,
+        model,
+        best_round=done.number,
+        is_settled=done.number >= _MOST_ROUNDS,
     )
