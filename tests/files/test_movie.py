@@ -45,7 +45,7 @@ def test_the_background_of_a_gif_is_white_and_even(tmp_path, frames):
 
 
 def test_a_video_holds_its_frames(tmp_path, frames):
-    av = pytest.importorskip("av")
+    av = pytest.importorskip("av", reason="needs the extra `movie`")
     write_movie(tmp_path / "movie.mp4", frames, 80)
     with av.open(tmp_path / "movie.mp4") as container:
         assert float(container.streams.video[0].average_rate) == pytest.approx(12.5)

@@ -66,7 +66,7 @@ def analyze(
     folder = open_job(job, needs=("latents", "model"))
     source, particles = read_source(folder)
 
-    domains = read_domains(domain, folder, read_model(folder.model))
+    domains = read_domains(domain, read_model(folder.model).decoder.neutral, particles)
     lines = analyze_into(folder, source, particles.source_row, options)
     if parts:
         found = find_parts(folder, options.seed)

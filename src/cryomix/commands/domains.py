@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from cryomix.files.job import JobFolder
     from cryomix.fitting.trained_model import TrainedModel
+    from cryomix.imaging.gaussians import GaussianModel
+    from cryomix.imaging.particles import Particles
     from cryomix.latent.localized_path import DomainMotion
 
 _SAMPLE = 50  # conformations that parts are found from
@@ -19,7 +21,7 @@ _MOST_COMBINED = 3  # domains; more would make too many sums and differences to 
 
 
 def read_domains(
-    paths: Sequence[Path], job: "JobFolder", model: "TrainedModel"
+    paths: Sequence[Path], neutral: "GaussianModel", particles: "Particles"
 ) -> "dict[str, Bool[Tensor, 'gaussians']]":
     """Gaussians of each domain by name: of a mask, where it is above one half, or of a selection.
 
@@ -28,16 +30,12 @@ def read_domains(
     InputFileError
         If one holds none of the Gaussians, or all, or two have one name.
     """
-    from cryomix.commands.focus import read_focus
-    from cryomix.commands.record import read_source
+    from cryomix.commands.focus import read_weight
     from cryomix.errors import InputFileError
 
-    neutral = model.decoder.neutral
-    _, particles = read_source(job)
     domains: dict[str, Tensor] = {}
     for path in paths:
-        weight = read_focus([path], neutral, len(neutral), particles)
-        inside = (weight[0] if weight is not None else neutral.amplitude * 0) > 0.5
+        inside = read_weight(path, neutral, len(neutral), particles) > 0.5
         if bool(inside.all()):
             raise InputFileError(
                 f"{path}: a domain must hold some of the Gaussians and not all, "
@@ -76,11 +74,14 @@ def localize_into(
     from cryomix.files.checkpoint import read_array, write_array
     from cryomix.files.domain_motions import write_domain_motions
     from cryomix.files.training import read_model
+    from cryomix.latent.motion import center_jacobian
 
     model = read_model(job.model)
     latent = torch.from_numpy(read_array(job.latents))
+    jacobian = center_jacobian(model.decode, torch.zeros(latent.shape[1]))
     found = {
-        name: _localize(model, latent, name, inside, steps) for name, inside in domains.items()
+        name: _localize(model, latent, jacobian, name, inside, steps)
+        for name, inside in domains.items()
     }
     for name, each in found.items():
         write_array(job.localized(name), each.direction.numpy())
@@ -115,23 +116,21 @@ class _Localized:
 def _localize(
     model: "TrainedModel",
     latent: "Float[Tensor, 'particles latent']",
+    jacobian: "Float[Tensor, 'gaussians 3 latent']",
     name: str,
     inside: "Bool[Tensor, 'gaussians']",
     steps: int,
 ) -> _Localized:
-    import torch
-
     from cryomix.latent.localized_path import (
         DomainMotion,
         mean_path,
         motion_coordinate,
         share_inside,
     )
-    from cryomix.latent.motion import center_jacobian, localized_directions
+    from cryomix.latent.motion import localized_directions
     from cryomix.latent.screw_motion import fit_screw_motion
 
     weight = model.decoder.neutral.amplitude
-    jacobian = center_jacobian(model.decode, torch.zeros(latent.shape[1]))
     found = localized_directions(jacobian, inside, weight)
     field = jacobian @ found.direction[0]
     coordinate = motion_coordinate(model.decode, latent, field, inside, weight)

@@ -82,20 +82,25 @@ def read_focus(
 
     if not paths:
         return None
-    read = {True: _read_selection, False: _read_mask}
-    return torch.stack(
-        [read[path.suffix == ".npy"](path, model, fitted, particles) for path in paths]
-    )
+    return torch.stack([read_weight(path, model, fitted, particles) for path in paths])
+
+
+def read_weight(
+    path: Path, model: "GaussianModel", fitted: int, particles: "Particles"
+) -> "Float[Tensor, 'gaussians']":
+    """How far each Gaussian is in one mask or selection, 0 to 1; raises as `read_focus` does."""
+    if path.suffix == ".npy":
+        return _read_selection(path, model, fitted)
+    return _read_mask(path, model, particles)
 
 
 def _read_mask(
-    path: Path, model: "GaussianModel", fitted: int, particles: "Particles"
+    path: Path, model: "GaussianModel", particles: "Particles"
 ) -> "Float[Tensor, 'gaussians']":
     from cryomix.errors import InputFileError
     from cryomix.files.agreement import read_consensus
     from cryomix.imaging.gaussians import mask_values
 
-    del fitted
     mask = read_consensus(path, particles)
     low, high = float(mask.density.min()), float(mask.density.max())
     if low < -0.01 or high > 1.01:
@@ -104,14 +109,13 @@ def _read_mask(
 
 
 def _read_selection(
-    path: Path, model: "GaussianModel", fitted: int, particles: "Particles"
+    path: Path, model: "GaussianModel", fitted: int
 ) -> "Float[Tensor, 'gaussians']":
     import torch
 
     from cryomix.errors import InputFileError
     from cryomix.files.checkpoint import read_array
 
-    del particles
     chosen = read_array(path)
     kind = chosen.dtype.kind
     if chosen.ndim != 1 or kind not in "biu" or (kind == "b" and len(chosen) != fitted):
