@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cryomix.errors import CryomixError
     from cryomix.files.mrc import MrcStack, read_volume, write_volume
-    from cryomix.files.relion import read_particles, write_particles
+    from cryomix.files.particle_file import read_particles, write_particles
     from cryomix.geometry.fourier import FourierGrid, to_fourier, to_real
     from cryomix.geometry.poses import Poses, euler_to_rotation, rotation_to_euler
     from cryomix.imaging.correlation import ring_correlation, shell_correlation
@@ -53,7 +53,7 @@ __all__ = [
 _HOME = {
     "cryomix.errors": ("CryomixError",),
     "cryomix.files.mrc": ("MrcStack", "read_volume", "write_volume"),
-    "cryomix.files.relion": ("read_particles", "write_particles"),
+    "cryomix.files.particle_file": ("read_particles", "write_particles"),
     "cryomix.geometry.fourier": ("FourierGrid", "to_fourier", "to_real"),
     "cryomix.geometry.poses": ("Poses", "euler_to_rotation", "rotation_to_euler"),
     "cryomix.imaging.correlation": ("ring_correlation", "shell_correlation"),

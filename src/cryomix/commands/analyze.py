@@ -93,7 +93,7 @@ def analyze_into(
     from cryomix.commands.populations import populate_into
     from cryomix.commands.progress import say
     from cryomix.files.checkpoint import read_array, write_array
-    from cryomix.files.relion import write_particles
+    from cryomix.files.particle_file import write_particles
     from cryomix.files.training import latent_columns
     from cryomix.latent.clusters import cluster
     from cryomix.latent.reduction import fit_pca, fit_umap

@@ -87,7 +87,7 @@ def find_beginning(
 
 def _begin_with(particles: Path, neutral: Path, data_folder: Path | None) -> Beginning:
     from cryomix.files.neutral_model import read_neutral, require_matching_neutral
-    from cryomix.files.relion import read_particles
+    from cryomix.files.particle_file import read_particles
 
     dataset = read_particles(particles, data_folder=data_folder)
     start = read_neutral(neutral)
@@ -114,7 +114,7 @@ def _begin_from(
     from cryomix.files.checkpoint import read_array
     from cryomix.files.job import open_job
     from cryomix.files.neutral_model import StoredNeutral, read_neutral
-    from cryomix.files.relion import read_particles
+    from cryomix.files.particle_file import read_particles
     from cryomix.files.run_record import read_run_record
     from cryomix.files.training import read_latent_columns, read_model
     from cryomix.fitting.continuation import mean_model
@@ -147,7 +147,7 @@ def _begin_from(
 
 def write_selection(beginning: Beginning, job: "JobFolder") -> Beginning:
     """Keep the chosen rows as ``selection.star`` in `job`, whose particles they then are."""
-    from cryomix.files.relion import read_particles, write_particles
+    from cryomix.files.particle_file import read_particles, write_particles
     from cryomix.processes import agree, is_first_process
 
     if beginning.rows is None:

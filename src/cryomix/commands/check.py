@@ -65,7 +65,7 @@ def _find_problems(
     from cryomix.commands.record import bad_images
     from cryomix.files.agreement import read_consensus, read_mask
     from cryomix.files.mrc import find_bad_images
-    from cryomix.files.relion import read_particles
+    from cryomix.files.particle_file import read_particles
     from cryomix.imaging.consistency import measure_agreement
 
     particles = read_particles(source, data_folder=data_folder)

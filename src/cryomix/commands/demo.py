@@ -40,7 +40,7 @@ def demo(
     from cryomix.commands.run import run_into
     from cryomix.commands.simulate import write_simulation
     from cryomix.files.job import create_job
-    from cryomix.files.relion import read_particles
+    from cryomix.files.particle_file import read_particles
     from cryomix.simulation import simulate_particles
 
     device = prepare_device(runtime)

@@ -75,7 +75,7 @@ def open_particles(
 ) -> NeutralSource:
     """Particles, of which half maps are made first."""
     from cryomix.files.agreement import read_consensus
-    from cryomix.files.relion import read_particles
+    from cryomix.files.particle_file import read_particles
 
     particles = read_particles(path, data_folder=datadir)
     region = read_consensus(mask, particles) if mask else None

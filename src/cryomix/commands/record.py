@@ -57,7 +57,7 @@ def read_source(job: "JobFolder") -> tuple[Path, "Particles"]:
     CheckpointError
         If the job does not say.
     """
-    from cryomix.files.relion import read_particles
+    from cryomix.files.particle_file import read_particles
     from cryomix.files.run_record import read_run_record
 
     options = read_run_record(job.run_record).options

@@ -47,8 +47,8 @@ def refine_poses(
     from cryomix.commands.progress import say
     from cryomix.commands.record import read_source, record_job
     from cryomix.files.job import JobFolder, create_job, open_job
+    from cryomix.files.particle_file import write_particles, write_poses
     from cryomix.files.pose_state import write_rounds
-    from cryomix.files.relion import write_particles, write_poses
 
     if out.suffix != ".star":
         raise OutputError(f"{out}: the file to write must end in .star")

@@ -62,7 +62,7 @@ def reproduce(
     from cryomix.commands.symmetry import refuse_halves
     from cryomix.files.agreement import read_consensus, read_mask
     from cryomix.files.job import JobFolder, create_job
-    from cryomix.files.relion import read_particles
+    from cryomix.files.particle_file import read_particles
     from cryomix.imaging.half_sets import NUMBER
     from cryomix.imaging.masking import soft_mask
 

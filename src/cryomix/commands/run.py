@@ -68,7 +68,7 @@ def run(
     from cryomix.commands.record import describe_source, record_job, require_usable_images
     from cryomix.files.agreement import read_consensus, read_mask
     from cryomix.files.job import create_job
-    from cryomix.files.relion import read_particles
+    from cryomix.files.particle_file import read_particles
 
     device = prepare_device(runtime)
     dataset = read_particles(particles, data_folder=datadir)

@@ -79,7 +79,7 @@ def expand_particles(
     """
     from cryomix.commands.progress import say
     from cryomix.files.expansion import write_expanded
-    from cryomix.files.relion import read_particles
+    from cryomix.files.particle_file import read_particles
     from cryomix.geometry.symmetry import point_group
     from cryomix.processes import agree, is_first_process
 

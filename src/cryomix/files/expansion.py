@@ -8,7 +8,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from cryomix.errors import InputFileError
-from cryomix.files.relion import write_particles
+from cryomix.files.particle_file import write_particles
 from cryomix.files.relion_table import particle_block
 from cryomix.files.star import read_star
 from cryomix.geometry.poses import Poses, euler_to_rotation, rotation_to_euler

@@ -20,7 +20,7 @@ from cryomix.files.checkpoint import (
     write_tensors,
 )
 from cryomix.files.job import JobFolder
-from cryomix.files.relion import write_particles
+from cryomix.files.particle_file import write_particles
 from cryomix.files.relion_table import particle_block
 from cryomix.files.star import read_star
 from cryomix.fitting.heterogeneity import Epoch, TrainingState
