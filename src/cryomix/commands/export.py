@@ -57,7 +57,7 @@ def export(
     prepare_device(runtime)
     if out.exists():
         raise OutputError(f"{out}: there is such a file already")
-    print(_WRITERS[to](open_job(job), out, select))
+    print(_WRITERS[to](open_job(job, needs=("latents",)), out, select))
 
 
 def _write_particles(job: "JobFolder", out: Path, select: tuple[str, ...]) -> str:

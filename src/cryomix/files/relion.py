@@ -126,6 +126,21 @@ def read_poses(path: Path) -> Poses:
     return _poses(table)
 
 
+def read_column(path: Path, label: str) -> Float[np.ndarray, "particles"]:
+    """One column of the particles, or of the optics group of each.
+
+    Raises
+    ------
+    MissingColumnError
+        If neither block has it.
+    InputFileError
+        If a value is not a finite number.
+    """
+    table = read_table(path, (label,))
+    table.require((((label,),),))
+    return table.numbers[label]
+
+
 def write_particles(
     source: Path,
     out: Path,
