@@ -8,31 +8,37 @@ from cyclopts import Parameter
 
 from cryomix.commands.flags import Flat, JobPath, Seed
 from cryomix.commands.selection import Conditions
-from cryomix.errors import OutputError
-from cryomix.options import RuntimeOptions
+from cryomix.errors import OptionError, OutputError
+from cryomix.options import RuntimeOptions, StatesOptions
 
 if TYPE_CHECKING:
     from cryomix.files.job import JobFolder
 
 _RUNTIME = RuntimeOptions()
+_STATES = StatesOptions()
 
-Target = Literal["star"]
+Target = Literal["star", "cif", "pdb", "csv"]
 
 
 def export(
     job: JobPath,
     *,
     to: Annotated[
-        Target, Parameter(help="`star`: particles for RELION, the user's own rows and columns")
+        Target,
+        Parameter(
+            help="`star`: particles for RELION, the user's own rows and columns; `cif`, `pdb`, "
+            "`csv`: Gaussian models of states"
+        ),
     ],
     out: Annotated[
         Path, Parameter(name=["--out", "-o"], help="file to write; must not be there yet")
     ],
     select: Conditions = (),
+    states: Annotated[StatesOptions, Flat] = _STATES,
     seed: Seed = 0,
     runtime: Annotated[RuntimeOptions, Flat] = _RUNTIME,
 ) -> None:
-    """Write a selection of the particles for another program.
+    """Write a selection of the particles, or models of states, for another program.
 
     A selection is one or several conditions, all of which must hold:
 
@@ -50,14 +56,28 @@ def export(
         cryomix export job --to star -o open.star --select cluster:2
         cryomix export job --to star -o open.star --select "latent1>0.5 and informative=1"
         cryomix export job --to star -o point4.star --select nearest:2000:curve:4
+
+    Models are of the neutral structure, of states along a path, of clusters or at latents: one
+    atom per Gaussian, in the frame of the job's maps.
+
+        cryomix export job --to cif -o curve.cif --along curve --b-factor displacement
+        cryomix export job --to csv -o clusters.csv --clusters
     """
     from cryomix.commands.device import prepare_device
+    from cryomix.commands.export_models import export_models
     from cryomix.files.job import open_job
 
     prepare_device(runtime)
     if out.exists():
         raise OutputError(f"{out}: there is such a file already")
-    print(_WRITERS[to](open_job(job, needs=("latents",)), out, select))
+    if to in _WRITERS:
+        if states != _STATES:
+            raise OptionError(f"--to {to}: writes particles, states are of models")
+        print(_WRITERS[to](open_job(job, needs=("latents",)), out, select))
+    else:
+        if select:
+            raise OptionError(f"--select: chooses particles, but --to {to} writes models")
+        print(export_models(open_job(job), out, to, states))
 
 
 def _write_particles(job: "JobFolder", out: Path, select: tuple[str, ...]) -> str:

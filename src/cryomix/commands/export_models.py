@@ -1,0 +1,54 @@
+"""Models of states as files of atoms and tables, for `cryomix export`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryomix.errors import OptionError, OutputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
+
+    from cryomix.files.job import JobFolder
+    from cryomix.imaging.gaussians import GaussianModel
+    from cryomix.options import StatesOptions
+
+
+def export_models(job: "JobFolder", out: Path, to: str, options: "StatesOptions") -> str:
+    """Write the Gaussians of the states that `options` ask for; what there is to say of it.
+
+    Raises
+    ------
+    OutputError
+        If the name does not end as the kind of file does.
+    """
+    from cryomix.commands.decoded_states import decode_states
+    from cryomix.files.pseudo_atoms import (
+        require_gemmi,
+        write_gaussian_table,
+        write_pseudo_atoms,
+    )
+
+    if out.suffix != f".{to}":
+        raise OutputError(f"{out}: a file for --to {to} must end in .{to}")
+    if to != "csv":
+        require_gemmi(out)
+    states = decode_states(job, options)
+    if to == "csv":
+        write_gaussian_table(out, states.models, states.frame)
+    else:
+        write_pseudo_atoms(out, states.models, states.frame, _factors(states.models, options))
+    count = f"{len(states)} models" if len(states) > 1 else "1 model"
+    return f"{out}: {count} of {len(states.models)} Gaussians ({states.source})"
+
+
+def _factors(
+    models: "GaussianModel", options: "StatesOptions"
+) -> "Float[np.ndarray, 'models gaussians']":
+    from cryomix.files.pseudo_atoms import amplitude_factors, displacement_factors
+
+    if options.b_factor == "amplitude":
+        return amplitude_factors(models)
+    if len(models.center) < 2:
+        raise OptionError("--b-factor displacement: needs several states, got one")
+    return displacement_factors(models)
