@@ -161,6 +161,9 @@ class StatesOptions:
         "amplitude",
         "B-factors in .cif and .pdb: amplitude, the largest being 100, or Å from the first state",
     )
+    atoms: str | None = knob(
+        None, "atomic model that lies in the job's maps: carried to the states, written for each"
+    )
 
     def __post_init__(self) -> None:
         given = [name for name in ("along", "at", "clusters") if getattr(self, name)]

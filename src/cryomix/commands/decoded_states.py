@@ -52,17 +52,16 @@ def decode_states(job: "JobFolder", options: "StatesOptions") -> DecodedStates:
     """
     import torch
 
-    from cryomix.files.checkpoint import read_gaussians
     from cryomix.files.job import find_trajectory
     from cryomix.files.mrc import read_volume
     from cryomix.files.training import read_latents, read_model
     from cryomix.imaging.gaussians import GaussianModel
     from cryomix.imaging.map_frame import frame_of
 
-    _require(job, "neutral_map", "neutral_model")
+    _require(job, "neutral_map")
     frame = frame_of(read_volume(job.neutral_map))
     if options.along is None and options.at is None and not options.clusters:
-        return DecodedStates("neutral", None, _alone(read_gaussians(job.neutral_model)), frame)
+        return DecodedStates("neutral", None, _alone(decode_neutral(job)), frame)
     _require(job, "model")
     model = read_model(job.model)
     if options.clusters:
@@ -75,6 +74,14 @@ def decode_states(job: "JobFolder", options: "StatesOptions") -> DecodedStates:
     rows = [model.decode(row[None])[0] for row in torch.from_numpy(latent)]
     models = GaussianModel(*(torch.stack([getattr(row, name) for row in rows]) for name in _FIELDS))
     return DecodedStates(source, tuple(names), models, frame)
+
+
+def decode_neutral(job: "JobFolder") -> "GaussianModel":
+    """The neutral structure, to which latent 0 is decoded."""
+    from cryomix.files.checkpoint import read_gaussians
+
+    _require(job, "neutral_model")
+    return read_gaussians(job.neutral_model)
 
 
 def _require(job: "JobFolder", *needs: str) -> None:

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 
 def export_models(job: "JobFolder", out: Path, to: str, options: "StatesOptions") -> str:
-    """Write the Gaussians of the states that `options` ask for; what there is to say of it.
+    """Write the states that `options` ask for, as Gaussians or atoms; what there is to say of it.
 
     Raises
     ------
     OutputError
         If the name does not end as the kind of file does.
     """
+    from cryomix.commands.carried_model import carry_model
     from cryomix.commands.decoded_states import decode_states
     from cryomix.files.pseudo_atoms import (
         require_gemmi,
@@ -33,6 +34,8 @@ def export_models(job: "JobFolder", out: Path, to: str, options: "StatesOptions"
         raise OutputError(f"{out}: a file for --to {to} must end in .{to}")
     if to != "csv":
         require_gemmi(out)
+    if options.atoms is not None:
+        return carry_model(job, out, to, options)
     states = decode_states(job, options)
     if to == "csv":
         write_gaussian_table(out, states.models, states.frame)
