@@ -166,7 +166,7 @@ def write_particles(
         stale = [label for label in block.labels if label.startswith(_LATENT)]
         if any(label.startswith(_LATENT) for label in added):
             block = block.without(label for label in stale if label not in added)
-        block = block.extended({label: list(values) for label, values in added.items()})
+        block = block.extended(added)
     write_star(out, star.with_block(block))
 
 
