@@ -156,9 +156,12 @@ def test_folders_with_stacks_of_equal_names(mixed):
     folder = mixed.path.parent
     write_stack_file(folder / "coarse/stack.mrcs", other)
     write_stack_file(folder / "data/coarse/stack.mrcs", other + 7)
+    mixed.set("rlnImageName", "1@stack.mrcs", "2@stack.mrcs", "2@coarse/stack.mrcs")
     path = mixed.write()
-    images = read_particles(path).images.read(EVERY).numpy()
-    expected = np.stack([mixed.images[0], mixed.images[2], other[1]])
+    particles = read_particles(path)
+    assert particles.same_image is None
+    images = particles.images.read(EVERY).numpy()
+    expected = np.stack([*mixed.images[:2], other[1]])
     np.testing.assert_array_equal(images, expected)
     images = read_particles(path, data_folder=folder / "data").images.read(EVERY).numpy()
     np.testing.assert_array_equal(images[2], other[1] + 7)
