@@ -132,7 +132,7 @@ def test_a_trained_model_is_decoded_as_training_does(turning_job, turning_arm, m
     [
         (["cif", "a.cif", "--along", "nowhere"], "no trajectory 'nowhere'; there is turn"),
         (["cif", "a.cif", "--along", "turn", "--clusters"], "one of along, at and clusters"),
-        (["cif", "a.pdb"], "a.pdb: a file for --to cif must end in .cif"),
+        (["cif", "a.pdb"], "a.pdb: a file of --to cif must end in .cif"),
         (["cif", "a.cif", "--at", "none.npy"], "none.npy"),
         (["cif", "a.cif", "--b-factor", "displacement"], "needs several states, got one"),
         (["cif", "a.cif", "--select", "cluster:1"], "--select: chooses particles"),

@@ -48,7 +48,7 @@ def test_what_moves_as_one_is_carried_as_one():
     route = stack(*(gaussians_on(each) for each in truth))
     (carried,) = carry_atoms(position, np.full(60, CARBON), [route])
     off, way = (np.linalg.norm(each - truth, axis=2).mean(axis=1) for each in (carried, position))
-    assert (off <= 0.1 * way).all()
+    assert (off <= 0.2 * way).all()
     for pair in ((0, 1), (20, 22), (57, 59)):
         length = np.linalg.norm(carried[:, pair[0]] - carried[:, pair[1]], axis=1)
         assert length == pytest.approx(length[0], abs=0.02)

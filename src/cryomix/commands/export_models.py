@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryomix.errors import OptionError, OutputError
+from cryomix.errors import OptionError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,13 +15,7 @@ if TYPE_CHECKING:
 
 
 def export_models(job: "JobFolder", out: Path, to: str, options: "StatesOptions") -> str:
-    """Write the states that `options` ask for, as Gaussians or atoms; what there is to say of it.
-
-    Raises
-    ------
-    OutputError
-        If the name does not end as the kind of file does.
-    """
+    """Write the states that `options` ask for, as Gaussians or atoms; what there is to say of it."""
     from cryomix.commands.carried_model import carry_model
     from cryomix.commands.decoded_states import decode_states
     from cryomix.files.pseudo_atoms import (
@@ -30,8 +24,6 @@ def export_models(job: "JobFolder", out: Path, to: str, options: "StatesOptions"
         write_pseudo_atoms,
     )
 
-    if out.suffix != f".{to}":
-        raise OutputError(f"{out}: a file for --to {to} must end in .{to}")
     if to != "csv":
         require_gemmi(out)
     if options.atoms is not None:
