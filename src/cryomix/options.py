@@ -172,6 +172,21 @@ class StatesOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SceneOptions:
+    """Knobs of the arrows in a scene for ChimeraX."""
+
+    scale: float = knob(1.0, "arrows are so many times as long as the displacement")
+    between: tuple[int, int] | None = knob(
+        None, "states from and to which arrows go [first and last]"
+    )
+
+    def __post_init__(self) -> None:
+        _require_positive("scale", self.scale)
+        if self.between is not None and (min(self.between) < 1 or len(set(self.between)) < 2):
+            raise ValueError(f"between must be two different states from 1 on, got {self.between}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReconstructionOptions:
     """Knobs of the maps rebuilt from particles."""
 

@@ -9,15 +9,15 @@ from cyclopts import Parameter
 from cryomix.commands.flags import Flat, JobPath, Seed
 from cryomix.commands.selection import Conditions
 from cryomix.errors import OptionError, OutputError
-from cryomix.options import RuntimeOptions, StatesOptions
+from cryomix.options import RuntimeOptions, SceneOptions, StatesOptions
 
 if TYPE_CHECKING:
     from cryomix.files.job import JobFolder
 
 _RUNTIME = RuntimeOptions()
-_STATES = StatesOptions()
+_STATES, _SCENE = StatesOptions(), SceneOptions()
 
-Target = Literal["star", "cif", "pdb", "csv"]
+Target = Literal["star", "cif", "pdb", "csv", "chimerax"]
 
 
 def export(
@@ -27,14 +27,15 @@ def export(
         Target,
         Parameter(
             help="`star`: particles for RELION, the user's own rows and columns; `cif`, `pdb`, "
-            "`csv`: Gaussian models of states"
+            "`csv`: Gaussian models of states; `chimerax`: a folder with maps, arrows and scripts"
         ),
     ],
     out: Annotated[
-        Path, Parameter(name=["--out", "-o"], help="file to write; must not be there yet")
+        Path, Parameter(name=["--out", "-o"], help="file or folder to write; must not be there yet")
     ],
     select: Conditions = (),
     states: Annotated[StatesOptions, Flat] = _STATES,
+    scene: Annotated[SceneOptions, Flat] = _SCENE,
     seed: Seed = 0,
     runtime: Annotated[RuntimeOptions, Flat] = _RUNTIME,
 ) -> None:
@@ -62,23 +63,31 @@ def export(
 
         cryomix export job --to cif -o curve.cif --along curve --b-factor displacement
         cryomix export job --to csv -o clusters.csv --clusters
+        cryomix export job --to chimerax -o scene --along curve --scale 2
+        cryomix export job --to cif -o moved.cif --along curve --atoms fitted.pdb
     """
     from cryomix.commands.device import prepare_device
     from cryomix.commands.export_models import export_models
+    from cryomix.commands.export_scene import export_scene
     from cryomix.files.job import open_job
 
     prepare_device(runtime)
-    if out.suffix != f".{to}":
+    if to != "chimerax" and out.suffix != f".{to}":
         raise OutputError(f"{out}: a file of --to {to} must end in .{to}")
     if out.exists():
         raise OutputError(f"{out}: there is such a file already")
+    if to != "chimerax" and scene != _SCENE:
+        raise OptionError(f"--scale, --between: are of --to chimerax, got --to {to}")
     if to in _WRITERS:
         if states != _STATES:
             raise OptionError(f"--to {to}: writes particles, states are of models")
         print(_WRITERS[to](open_job(job, needs=("latents",)), out, select))
+        return
+    if select:
+        raise OptionError(f"--select: chooses particles, but --to {to} writes models")
+    if to == "chimerax":
+        print(export_scene(open_job(job), out, states, scene))
     else:
-        if select:
-            raise OptionError(f"--select: chooses particles, but --to {to} writes models")
         print(export_models(open_job(job), out, to, states))
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def export_models(job: "JobFolder", out: Path, to: str, options: "StatesOptions") -> str:
-    """Write the states that `options` ask for, as Gaussians or atoms; what there is to say of it."""
+    """Write the states that `options` ask for, as Gaussians or atoms; a line about it."""
     from cryomix.commands.carried_model import carry_model
     from cryomix.commands.decoded_states import decode_states
     from cryomix.files.pseudo_atoms import (
@@ -24,6 +24,8 @@ def export_models(job: "JobFolder", out: Path, to: str, options: "StatesOptions"
         write_pseudo_atoms,
     )
 
+    if options.b_factor != "amplitude" and (to == "csv" or options.atoms is not None):
+        raise OptionError("--b-factor: is of Gaussians in .cif and .pdb")
     if to != "csv":
         require_gemmi(out)
     if options.atoms is not None:
