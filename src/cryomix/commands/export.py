@@ -18,21 +18,23 @@ _RUNTIME = RuntimeOptions()
 _STATES, _SCENE = StatesOptions(), SceneOptions()
 
 Target = Literal["star", "cif", "pdb", "csv", "chimerax"]
+_To = Annotated[
+    Target,
+    Parameter(
+        help="`star`: particles for RELION, the user's own rows and columns; `cif`, `pdb`, "
+        "`csv`: Gaussian models of states; `chimerax`: a folder with maps, arrows and scripts"
+    ),
+]
+_Out = Annotated[
+    Path, Parameter(name=["--out", "-o"], help="file or folder to write; must not be there yet")
+]
 
 
 def export(
     job: JobPath,
     *,
-    to: Annotated[
-        Target,
-        Parameter(
-            help="`star`: particles for RELION, the user's own rows and columns; `cif`, `pdb`, "
-            "`csv`: Gaussian models of states; `chimerax`: a folder with maps, arrows and scripts"
-        ),
-    ],
-    out: Annotated[
-        Path, Parameter(name=["--out", "-o"], help="file or folder to write; must not be there yet")
-    ],
+    to: _To,
+    out: _Out,
     select: Conditions = (),
     states: Annotated[StatesOptions, Flat] = _STATES,
     scene: Annotated[SceneOptions, Flat] = _SCENE,
@@ -76,19 +78,25 @@ def export(
         raise OutputError(f"{out}: a file of --to {to} must end in .{to}")
     if out.exists():
         raise OutputError(f"{out}: there is such a file already")
-    if to != "chimerax" and scene != _SCENE:
-        raise OptionError(f"--scale, --between: are of --to chimerax, got --to {to}")
+    _require_fitting(to, select, states, scene)
     if to in _WRITERS:
-        if states != _STATES:
-            raise OptionError(f"--to {to}: writes particles, states are of models")
         print(_WRITERS[to](open_job(job, needs=("latents",)), out, select))
-        return
-    if select:
-        raise OptionError(f"--select: chooses particles, but --to {to} writes models")
-    if to == "chimerax":
+    elif to == "chimerax":
         print(export_scene(open_job(job), out, states, scene))
     else:
         print(export_models(open_job(job), out, to, states))
+
+
+def _require_fitting(
+    to: Target, select: tuple[str, ...], states: StatesOptions, scene: SceneOptions
+) -> None:
+    """Refuse options that mean nothing for what is written."""
+    if to != "chimerax" and scene != _SCENE:
+        raise OptionError(f"--scale, --between: are of --to chimerax, got --to {to}")
+    if to in _WRITERS and states != _STATES:
+        raise OptionError(f"--to {to}: writes particles, states are of models")
+    if to not in _WRITERS and select:
+        raise OptionError(f"--select: chooses particles, but --to {to} writes models")
 
 
 def _write_particles(job: "JobFolder", out: Path, select: tuple[str, ...]) -> str:
