@@ -63,6 +63,7 @@ def judge_relation(
     # A map that lies or is scaled otherwise was mended only roughly: too rough to measure with.
     if relation.moved is None and relation.scaled is None:
         findings += _judge_scale(agreement, particles, voxel_size)
+        findings.append(_judge_astigmatism(agreement))
     return findings
 
 
@@ -226,6 +227,20 @@ def _judge_scale(
     else:
         findings.append(Finding("pixel size, defocus", "as given", f"factor {factor}"))
     return findings
+
+
+def _judge_astigmatism(agreement: "Agreement") -> Finding:
+    kinds = [name for name in agreement.margins if name.startswith("astigmatism")]
+    evidence = _surely([agreement.margins[name] for name in kinds])
+    if agreement.best.astigmatism == "exchanged":
+        cure = "exchange _rlnDefocusU and _rlnDefocusV, or add 90 to _rlnDefocusAngle"
+        return Finding("astigmatism", "defocus U and V are exchanged", evidence, "wrong", cure)
+    if agreement.best.astigmatism == "mirrored":
+        cure = "negate _rlnDefocusAngle"
+        return Finding("astigmatism", "its angle runs the other way", evidence, "wrong", cure)
+    if agreement.cannot_tell(kinds):
+        return Finding("astigmatism", "too weak to tell its angle", evidence, "note")
+    return Finding("astigmatism", "as given", evidence)
 
 
 def _name_stretch(agreement: "Agreement", size: float) -> Finding:

@@ -10,7 +10,14 @@ from torch import Tensor
 
 from cryomix.imaging.comparison import Comparison
 from cryomix.imaging.particles import Particles
-from cryomix.imaging.readings import AS_GIVEN, ROTATIONS, Reading, Transfer, reading_given
+from cryomix.imaging.readings import (
+    AS_GIVEN,
+    ROTATIONS,
+    Astigmatism,
+    Reading,
+    Transfer,
+    reading_given,
+)
 from cryomix.imaging.volume import Volume
 
 SURE = 5.0  # standard errors of a paired difference, as there are thousands of readings
@@ -127,6 +134,7 @@ def measure_agreement(
     sign = -1.0 if float(table[strongest].mean()) < 0 else 1.0
     best = _refine(comparison, readings[strongest], sign)
     best = _forgive(comparison, best, given, sign)
+    best = _turn_astigmatism(comparison, best, sign)
     chosen = sign * comparison.correlate(best)
     return Agreement(
         given=given,
@@ -233,6 +241,20 @@ def _forgive(comparison: Comparison, best: Reading, given: Reading, sign: float)
     return best
 
 
+def _turn_astigmatism(comparison: Comparison, best: Reading, sign: float) -> Reading:
+    """`best`, unless another astigmatism is surely better; it is too weak for the survey."""
+    for trial in _astigmatisms(best):
+        gain = comparison.correlate(trial) - comparison.correlate(best)
+        if significance(sign * gain) > SURE:
+            best = trial
+    return best
+
+
+def _astigmatisms(reading: Reading) -> list[Reading]:
+    names: tuple[Astigmatism, ...] = ("as given", "exchanged", "mirrored")
+    return [replace(reading, astigmatism=name) for name in names if name != reading.astigmatism]
+
+
 def _margins(
     comparison: Comparison, best: Reading, sign: float, rotations: Sequence[str]
 ) -> dict[str, float]:
@@ -251,6 +273,8 @@ def _margins(
     for transfer in ("signed", "absolute", "none"):
         if transfer != best.transfer:
             compare(transfer, replace(best, transfer=transfer))
+    for trial in _astigmatisms(best):
+        compare(f"astigmatism {trial.astigmatism}", trial)
     return margins
 
 

@@ -13,6 +13,7 @@ from cryomix.imaging.ctf import Ctf
 from cryomix.imaging.particles import Particles
 
 Transfer = Literal["signed", "absolute", "none"]
+Astigmatism = Literal["as given", "exchanged", "mirrored"]
 
 AS_GIVEN = "as given"
 
@@ -31,12 +32,15 @@ class Reading:
         The CTF that is still in the images: with its signs, its absolute value, or none.
     defocus
         What the defocus is multiplied with.
+    astigmatism
+        ``exchanged``: defocus U stands for V; ``mirrored``: its angle runs the other way.
     """
 
     rotation: str = AS_GIVEN
     shift: float = 1.0
     transfer: Transfer = "signed"
     defocus: float = 1.0
+    astigmatism: Astigmatism = "as given"
 
 
 def reading_given(particles: Particles) -> Reading:
@@ -70,6 +74,10 @@ def read_ctf_as(ctf: Ctf, reading: Reading) -> Ctf:
         angle = -angle
     if reading.rotation == "images transposed":
         angle = 90 - angle
+    if reading.astigmatism == "exchanged":
+        angle = angle + 90
+    if reading.astigmatism == "mirrored":
+        angle = -angle
     return replace(
         ctf,
         defocus_u=ctf.defocus_u * reading.defocus,
