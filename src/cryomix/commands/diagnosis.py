@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from cryomix.imaging.particles import Particles
     from cryomix.reconstruction.relation import Relation
 
-_WHOLE = 0.9  # of what the particles show: less is told, and is no mistake
-
 _TURNED = {
     "transposed": (
         "rotations are transposed",
@@ -84,7 +82,9 @@ def _judge_structure(relation: "Relation") -> Finding:
     if relation.is_same is None:
         cure = "take the star file and the images of one job; if they are, give more particles"
         words = "rotations do not belong to these images, or there are too few particles to tell"
-        found = f"{likeness.particles} particles give no map that comes back in both halves"
+        found = "those of other particles fit as well"
+        if agreement.has_rotations:
+            found = f"{likeness.particles} particles give no map that comes back in both halves"
         return Finding("map", words, found, "wrong", cure)
     if not relation.is_same:
         cure = "take the map and the poses of one refinement"
@@ -94,8 +94,9 @@ def _judge_structure(relation: "Relation") -> Finding:
         if math.isnan(likeness.share):
             evidence = f"correlation {agreement.significance:.1f} standard errors"
         return Finding("map", words, evidence, "wrong", cure)
-    answer = "shows what the particles show" if likeness.share >= _WHOLE else "shows a part"
-    return Finding("map", answer, evidence, "ok" if likeness.share >= _WHOLE else "note")
+    if relation.is_whole:
+        return Finding("map", "shows what the particles show", evidence)
+    return Finding("map", "shows a part of what the particles show", evidence, "note")
 
 
 def _judge_contrast(agreement: "Agreement") -> Finding:
@@ -139,10 +140,6 @@ def _judge_rotations(agreement: "Agreement") -> Finding:
     if agreement.best.rotation in _TURNED:
         words, cure = _TURNED[agreement.best.rotation]
         return Finding("rotations", words, evidence, "wrong", cure)
-    if agreement.best.rotation == "shuffled" or agreement.cannot_tell(["shuffled"]):
-        words = "rotations do not belong to these images"
-        cure = "take the star file and the images of one job; were rows sorted or shuffled?"
-        return Finding("rotations", words, "others fit as well", "wrong", cure)
     return _settled("rotations", "as given", evidence, agreement.cannot_tell(TURNED))
 
 

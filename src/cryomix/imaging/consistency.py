@@ -89,6 +89,11 @@ class Agreement:
         """Whether the map fits the particles at all, in the best of the readings."""
         return self.significance > SURE
 
+    @property
+    def has_rotations(self) -> bool:
+        """Whether each particle's own rotation is surely better than another particle's."""
+        return self.best.rotation != "shuffled" and not self.cannot_tell(["shuffled"])
+
     def cannot_tell(self, names: Iterable[str]) -> list[str]:
         """Those of `names` that fit as well as the best, as far as the images show."""
         return [name for name in names if self.margins.get(name, math.inf) < SURE]

@@ -60,7 +60,7 @@ def compare_with_own(halves: HalfMaps, volume: Volume, particles: int) -> Likene
     known = crop_volume(volume, own.box_size)
     half_fsc = shell_correlation(halves.first, halves.second).clamp(0, 1)
     last = _last_shell(half_fsc, known)
-    shells = torch.arange(_FIRST_SHELL, last + 1)
+    shells = torch.arange(_FIRST_SHELL, max(last + 1, _FIRST_SHELL))
     length = own.box_size * own.voxel_size
     if len(shells) < _LEAST_SHELLS:
         return Likeness(math.nan, math.nan, len(shells), length / max(last, 1), particles)

@@ -16,7 +16,10 @@ from cryomix.imaging.volume import Volume, crop_volume
 from cryomix.reconstruction.likeness import Likeness, compare_with_own, rebuild
 from cryomix.reconstruction.resolution import average
 
-LEAST_LIKENESS = 0.7  # correct maps have 0.99 to 1.01, those of other molecules at most 0.65
+# Maps of the particles have 0.99 to 1.01, of the same molecule in other motion 0.81 to 0.94, of
+# other molecules at most 0.66. In between lie maps that were masked or sharpened in parts.
+LEAST_LIKENESS = 0.75
+WHOLE_LIKENESS = 0.9
 
 _COARSE = tuple(1.03**power for power in range(-24, 25))  # from half to double
 _FINE = tuple(1.005**power for power in range(-6, 7))
@@ -47,11 +50,22 @@ class Relation:
 
     @property
     def is_same(self) -> bool | None:
-        """Whether the map shows what the particles show; None if it cannot be told."""
+        """Whether the map shows what the particles show; None if it cannot be told.
+
+        It cannot where rotations of other particles fit as well: averaged over all rotations,
+        all molecules are alike.
+        """
         if not self.agreement.is_related:
             return False
         share = self.likeness.share
-        return None if math.isnan(share) else share >= LEAST_LIKENESS
+        if math.isnan(share) or not self.agreement.has_rotations:
+            return None
+        return share >= LEAST_LIKENESS
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the map shows all that the particles show."""
+        return self.is_same is True and self.likeness.share >= WHOLE_LIKENESS
 
 
 def relate(
@@ -74,42 +88,41 @@ def relate(
         return Relation(agreement, compare_with_own(halves, seen, len(index)))
 
     found = compare(volume)
-    if found.is_same:
-        # Astigmatism is often too weak for any number of particles.
-        names = [name for name in found.agreement.margins if not name.startswith("astigmatism")]
-        open_names = found.agreement.cannot_tell(names)
-        if not open_names or len(index) == found.agreement.particles:
-            return found
-        more = measure_agreement(
-            particles,
-            volume,
-            sample=_MORE * sample,
-            resolution=resolution,
-            seed=seed,
-            rotations=[found.agreement.best.rotation, *open_names],
-        )
-        margins = {**found.agreement.margins, **more.margins}
-        return replace(found, agreement=replace(more, margins=margins))
-    own = average(rebuild(particles, index, resolution))
-    return _repair(found, compare, volume, own)
+    if not found.is_whole:
+        own = average(rebuild(particles, index, resolution))
+        found = _repair(found, compare, volume, own)
+    if not found.is_same or found.moved or found.scaled:
+        return found
+    # Astigmatism is often too weak for any number of particles.
+    margins = found.agreement.margins
+    names = [name for name in margins if not name.startswith("astigmatism")]
+    open_names = found.agreement.cannot_tell(names)
+    if not open_names or len(index) == found.agreement.particles:
+        return found
+    more = measure_agreement(
+        particles,
+        volume,
+        sample=_MORE * sample,
+        resolution=resolution,
+        seed=seed,
+        rotations=[found.agreement.best.rotation, *open_names],
+    )
+    return replace(found, agreement=replace(more, margins={**margins, **more.margins}))
 
 
 def _repair(
-    found: Relation,
-    compare: Callable[[Volume], Relation],
-    volume: Volume,
-    own: Volume,
+    found: Relation, compare: Callable[[Volume], Relation], volume: Volume, own: Volume
 ) -> Relation:
     """`found`, unless the map shows what the particles show once it is moved or magnified."""
     moved = find_move(own, volume)
     if max(abs(part) for part in moved) > _LEAST_MOVE_PX * volume.voxel_size:
         trial = compare(move(volume, moved))
-        if trial.is_same:
+        if trial.is_whole:
             return replace(trial, moved=moved)
     scaled = find_scale(own, volume)
     if abs(math.log(scaled)) > _LEAST_SCALE:
         trial = compare(magnify(volume, scaled))
-        if trial.is_same:
+        if trial.is_whole:
             return replace(trial, scaled=scaled)
     return found
 
