@@ -15,6 +15,8 @@ _SMALL_DEFOCUS = 3000.0  # Å; below, the map has to say whether it is in nm
 _UNEVEN = 0.4  # share of the smaller half set
 _FEW = 1000
 _COVERED = 0.9
+_BACKGROUNDS = 200  # images whose background is measured
+_NORMAL = 0.5
 
 
 def judge_particles(source: Path, particles: "Particles") -> Iterator[Finding]:
@@ -47,6 +49,23 @@ def _judge_images(source: Path, particles: "Particles") -> Iterator[Finding]:
         yield Finding("images", bad_images(source, bad), "", "wrong", cure)
     else:
         yield Finding("images", "finite, none constant", f"{count} read")
+        yield _judge_normalisation(particles)
+
+
+def _judge_normalisation(particles: "Particles") -> Finding:
+    import torch
+
+    from cryomix.imaging.plausibility import measure_background
+
+    step = max(1, len(particles) // _BACKGROUNDS)
+    mean, deviation = measure_background(
+        particles.images.read(torch.arange(len(particles))[::step])
+    )
+    evidence = f"background {mean:.3g} ± {deviation:.3g}"
+    if abs(mean) < _NORMAL * deviation and _NORMAL < deviation < 1 / _NORMAL:
+        return Finding("normalisation", "normalised", evidence)
+    # cryomix normalises every image itself, so that this is for the programs that do not.
+    return Finding("normalisation", "not normalised", evidence, "note")
 
 
 def _judge_repeats(

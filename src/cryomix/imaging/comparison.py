@@ -45,6 +45,7 @@ class Comparison:
         weight = _whitening(image_ft, self.grid, self.grid.ring_of(resolution))
         self._band = weight > 0
         self._weight = weight[self._band]
+        self._ring = self.grid.ring[self._band]
         self._image = image_ft[:, self._band]
         self._power = (self._image.abs().square() * self._weight).sum(-1)
         self._transform = transform_volume(volume)
@@ -53,16 +54,37 @@ class Comparison:
     def __len__(self) -> int:
         return len(self._image)
 
+    def score(self, reading: Reading, sign: float) -> Float[Tensor, "sample"]:
+        """How much likelier each image is with what `reading` predicts than without it, nats.
+
+        The strength of the prediction is free on each ring, but not below zero, and the same for
+        all images: a map may have been filtered, sharpened or be noisy. `sign` is that of the
+        contrast.
+        """
+        expected = self._expect(reading)
+        cross = self._sum_rings((self._image * expected.conj()).real * self._weight)
+        power = self._sum_rings(expected.abs().square() * self._weight)
+        gain = (sign * cross.sum(0) / power.sum(0).clamp_min(1e-30)).clamp_min(0)
+        # Coefficients of the half plane stand for two each, which are not independent.
+        return (gain * sign * cross - 0.5 * gain.square() * power).sum(-1)
+
     def correlate(self, reading: Reading) -> Float[Tensor, "sample"]:
         """Whitened correlation of each image with what `reading` predicts; CTF included."""
+        expected = self._expect(reading)
+        cross = ((self._image * expected.conj()).real * self._weight).sum(-1)
+        power = self._power * (expected.abs().square() * self._weight).sum(-1)
+        return cross / power.sqrt().clamp_min(1e-30)
+
+    def _sum_rings(self, values: Float[Tensor, "sample band"]) -> Float[Tensor, "sample rings"]:
+        sums = values.new_zeros(len(values), self.grid.n_rings)
+        return sums.index_add(1, self._ring, values)
+
+    def _expect(self, reading: Reading) -> Complex[Tensor, "sample band"]:
         transfer = evaluate_ctf(read_ctf_as(self.ctf, reading), self.grid)[:, self._band]
         if reading.transfer == "absolute":
             transfer = transfer.abs()
         shift = read_poses_as(self.poses, reading).shift
-        expected = self.project(reading.rotation) * self.displace(shift) * transfer
-        cross = ((self._image * expected.conj()).real * self._weight).sum(-1)
-        power = self._power * (expected.abs().square() * self._weight).sum(-1)
-        return cross / power.sqrt().clamp_min(1e-30)
+        return self.project(reading.rotation) * self.displace(shift) * transfer
 
     def project(self, rotation: str) -> Complex[Tensor, "sample band"]:
         """Projections of the map without shifts."""

@@ -24,6 +24,7 @@ SURE = 5.0  # standard errors of a paired difference, as there are thousands of 
 
 _SHIFTS = (1.0, -1.0, 0.0)
 _STEP = 1.04
+_FINE_STEP = 1.01
 # By what Fourier space may be stretched, from half to double: the defocus goes with its square.
 _STRETCHES = tuple(_STEP**power for power in range(-18, 19))
 _UNITS = (10.0, 1e4)  # a defocus in nm or µm
@@ -193,35 +194,25 @@ def _other_transfers(given: Reading) -> tuple[Transfer, Transfer]:
 
 def _refine(comparison: Comparison, start: Reading, sign: float) -> Reading:
     """The factors of shift and defocus, which are free, to a hundredth."""
+
+    def best_of(readings: list[Reading]) -> Reading:
+        return max(readings, key=lambda one: float(comparison.score(one, sign).mean()))
+
     best = start
     for steps in _SEARCH:
-        shifts = [best.shift * factor for factor in steps] if best.shift else [0.0]
-        best = _best_of(comparison, best, shifts, [best.defocus], sign)
-        stretches = [1.01**power for power in range(-3, 4)] if best.transfer != "none" else [1.0]
-        defoci = [best.defocus * stretch**2 for stretch in stretches]
-        best = _best_of(comparison, best, [best.shift], defoci, sign)
+        if best.shift:
+            best = best_of([best, *(replace(best, shift=best.shift * step) for step in steps)])
+        if best.transfer != "none":
+            stretches = [_FINE_STEP ** (2 * power) for power in range(-4, 5)]
+            best = best_of([replace(best, defocus=best.defocus * step) for step in stretches])
     return best
-
-
-def _best_of(
-    comparison: Comparison,
-    reading: Reading,
-    shifts: list[float],
-    defoci: list[float],
-    sign: float,
-) -> Reading:
-    transfers = [(reading.transfer, defocus) for defocus in defoci]
-    table = comparison.correlate_all([reading.rotation], shifts, transfers)
-    best = int((sign * table[0].mean(-1)).flatten().argmax())
-    row, column = divmod(best, len(defoci))
-    return replace(reading, shift=shifts[row], defocus=defoci[column])
 
 
 def _forgive(comparison: Comparison, best: Reading, given: Reading, sign: float) -> Reading:
     """Take back whatever `best` reads otherwise than given without being surely better."""
 
     def loss(trial: Reading) -> float:
-        return significance(sign * (comparison.correlate(best) - comparison.correlate(trial)))
+        return significance(comparison.score(best, sign) - comparison.score(trial, sign))
 
     direction = math.copysign(1.0, best.shift) if best.shift else 0.0
     stretch = math.sqrt(abs(best.defocus))
@@ -249,8 +240,7 @@ def _forgive(comparison: Comparison, best: Reading, given: Reading, sign: float)
 def _turn_astigmatism(comparison: Comparison, best: Reading, sign: float) -> Reading:
     """`best`, unless another astigmatism is surely better; it is too weak for the survey."""
     for trial in _astigmatisms(best):
-        gain = comparison.correlate(trial) - comparison.correlate(best)
-        if significance(sign * gain) > SURE:
+        if significance(comparison.score(trial, sign) - comparison.score(best, sign)) > SURE:
             best = trial
     return best
 
@@ -263,11 +253,11 @@ def _astigmatisms(reading: Reading) -> list[Reading]:
 def _margins(
     comparison: Comparison, best: Reading, sign: float, rotations: Sequence[str]
 ) -> dict[str, float]:
-    chosen = sign * comparison.correlate(best)
-    margins = {"contrast": significance(chosen)}
+    chosen = comparison.score(best, sign)
+    margins = {"contrast": significance(sign * comparison.correlate(best))}
 
     def compare(name: str, trial: Reading) -> None:
-        margins[name] = significance(chosen - sign * comparison.correlate(trial))
+        margins[name] = significance(chosen - comparison.score(trial, sign))
 
     for rotation in rotations:
         if rotation != best.rotation:
@@ -289,13 +279,13 @@ def _range_of_stretch(comparison: Comparison, best: Reading, sign: float) -> Ran
     if best.transfer == "none":
         return Range(1.0, 0.0, math.inf)
     unit = math.copysign(1.0, best.defocus)
-    chosen = sign * comparison.correlate(best)
+    chosen = comparison.score(best, sign)
     ends = []
     for step in (1 / 1.01, 1.01):
         end = value
         for _ in range(70):
             trial = replace(best, defocus=unit * (end * step) ** 2)
-            if significance(chosen - sign * comparison.correlate(trial)) > 2:
+            if significance(chosen - comparison.score(trial, sign)) > 2:
                 break
             end *= step
         else:

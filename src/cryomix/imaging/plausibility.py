@@ -66,6 +66,14 @@ def judge_metadata(particles: Particles) -> Plausibility:
     )
 
 
+def measure_background(image: Float[Tensor, "images n n"]) -> tuple[float, float]:
+    """Mean and standard deviation outside the largest circle, medians over the images."""
+    n = image.shape[-1]
+    axis = torch.arange(n) - n // 2
+    outside = image[:, torch.hypot(axis[:, None].float(), axis.float()) > n // 2]
+    return float(outside.mean(1).median()), float(outside.std(1).median())
+
+
 def _coverage(rotation: Float[Tensor, "particles 3 3"]) -> float:
     # The beam in the model's frame; the view from behind holds the same projection.
     direction = spread_poses(2 * _DIRECTIONS).rotation[:_DIRECTIONS, 2]
