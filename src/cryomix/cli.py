@@ -15,6 +15,7 @@ from cryomix.commands.demo import demo
 from cryomix.commands.device import is_quiet, may_complain
 from cryomix.commands.draw import draw
 from cryomix.commands.evaluate import evaluate
+from cryomix.commands.external_job import INTERRUPTED, answer_relion, find_external_job
 from cryomix.commands.neutral import neutral
 from cryomix.commands.reconstruct import reconstruct
 from cryomix.commands.refine_poses import refine_poses
@@ -26,7 +27,7 @@ from cryomix.commands.trajectory import trajectory
 from cryomix.errors import CryomixError
 
 _FLAGS = {"box_size": "--box", "pose_error_deg": "--pose-error", "latent_size": "--latent-dim"}
-_USAGE, _INTERRUPTED = 2, 130
+_USAGE = 2
 
 
 def _to_flag(name: str) -> str:
@@ -51,6 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code: 0 done, 1 no, 2 a mistake of the user's, 130 Ctrl-C."""
     warnings.showwarning = _show_warning
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    external = find_external_job(tokens)
+    if external is None:
+        return _perform(tokens)
+    try:
+        return answer_relion(external, lambda: _perform(tokens))
+    except CryomixError as error:
+        return _complain(_one_line(error), _USAGE)
+
+
+def _perform(tokens: list[str]) -> int:
     try:
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     except (CycloptsError, ValueError) as error:
@@ -63,8 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         if "resume" in bound.signature.parameters:
             again = "interrupted; the same command with --resume continues it"
-            return _complain(again, _INTERRUPTED)
-        return _complain("interrupted", _INTERRUPTED)
+            return _complain(again, INTERRUPTED)
+        return _complain("interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

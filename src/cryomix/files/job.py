@@ -19,6 +19,7 @@ _RELION_FILES = frozenset(
         "run.out",
         "run.err",
         "run.job",
+        "run_submit.script",
     }
 )
 
@@ -270,4 +271,4 @@ def find_trajectory(job: JobFolder, name: str) -> Path:
 
 
 def _may_be_there(name: str) -> bool:
-    return name in _RELION_FILES or name.startswith((".", "RELION_JOB_"))
+    return name in _RELION_FILES or name.startswith((".", "RELION_"))
