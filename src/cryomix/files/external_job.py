@@ -56,7 +56,7 @@ def end_external_job(folder: Path, end: End) -> None:
 
 def _write_output_nodes(job: JobFolder) -> None:
     """Particles, maps, and the first of each two half maps: RELION finds the other by its name."""
-    nodes = [(job.particles, *_PARTICLES)]
+    nodes = [(job.path / "particles.star", *_PARTICLES)]
     for path in sorted(job.volumes.glob("*.mrc")):
         if not path.stem.endswith("_half2"):
             nodes.append((path, *(_HALF_MAP if path.stem.endswith("_half1") else _MAP)))

@@ -11,11 +11,24 @@ from cryomix.files.mrc import MrcStack
 _NAMED_IN_MESSAGES = 3
 
 
-def open_images(names: Sequence[str], source: Path, data_folder: Path | None) -> MrcStack:
+def open_images(
+    names: Sequence[str], source: Path, data_folder: Path | None, *, several_boxes: bool = False
+) -> MrcStack:
     """The images that a metadata file names, counted from 1 within each stack.
 
     A stack is looked for, in this order, in `data_folder` (whole name, last two components, last
     component), in the folder of `source` and each of its parents, and in the working folder.
+
+    Parameters
+    ----------
+    names
+        One per particle, ``000012@folder/stack.mrcs``.
+    source
+        The metadata file.
+    data_folder
+        Where stacks are looked for first.
+    several_boxes
+        Whether the stacks may differ in box size; see `MrcStack`.
 
     Raises
     ------
@@ -34,7 +47,8 @@ def open_images(names: Sequence[str], source: Path, data_folder: Path | None) ->
             )
         file[row] = file_of_stack.setdefault(stack, len(file_of_stack))
         section[row] = int(number) - 1
-    return MrcStack(_find_stacks(list(file_of_stack), source, data_folder), file, section, source)
+    paths = _find_stacks(list(file_of_stack), source, data_folder)
+    return MrcStack(paths, file, section, source, several_boxes=several_boxes)
 
 
 def _find_stacks(stacks: Sequence[str], source: Path, data_folder: Path | None) -> list[Path]:

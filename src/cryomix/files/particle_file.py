@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Float, Int64, Shaped
 
 from cryomix.files import relion
 from cryomix.geometry.poses import Poses
@@ -32,6 +32,19 @@ def read_particles(
         or out of range.
     """
     return relion.read_particles(path, data_folder=data_folder, beside=beside)
+
+
+def read_column(path: Path, name: str) -> Float[np.ndarray, "particles"]:
+    """One column of numbers, by its name in that program.
+
+    Raises
+    ------
+    MissingColumnError
+        If there is none of this name.
+    InputFileError
+        If it does not hold numbers.
+    """
+    return relion.read_column(path, name)
 
 
 def write_particles(
