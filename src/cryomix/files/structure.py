@@ -1,14 +1,13 @@
 """Atomic models: PDB and mmCIF files, plain or compressed with gzip."""
 
-import gzip
 import importlib.util
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cryomix.errors import InputFileError
+from cryomix.files.compressed import read_beginning
 from cryomix.simulation.structure import Structure
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 
+_LARGEST_BYTES = 2**30
 _MACROMOLECULAR = {"H", "D", "C", "N", "O", "P", "S", "Se"}
 
 
@@ -69,14 +69,11 @@ def read_structure(path: Path) -> Structure:
 
 
 def _read_text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-        if content.startswith(b"\x1f\x8b"):
-            content = gzip.decompress(content)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputFileError(f"{path}: cannot be decompressed: {error}") from error
-    except OSError as error:
-        raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    content = read_beginning(path, _LARGEST_BYTES + 1)
+    if len(content) > _LARGEST_BYTES:
+        raise InputFileError(
+            f"{path}: an atomic model must have at most {_LARGEST_BYTES // 2**30} GiB, got more"
+        )
     return content.decode("utf-8", "replace")
 
 
