@@ -111,11 +111,13 @@ def run_into(
     from cryomix.commands.reconstruct import reconstruct_into
     from cryomix.commands.report import write_report
     from cryomix.commands.train import train_into
+    from cryomix.files.job import require_folder
     from cryomix.files.training import read_latents
 
     neutral = _fit_neutral(job, consensus, mask, fit)
     if not job.model.is_file():
         train_into(job, source, particles, neutral, options, device, mask, focus)
+    require_folder(job)
     lines = analyze_into(job, source, particles.source_row, AnalysisOptions(seed=options.seed))
     path = next(
         job.trajectories / f"{name}.npy"
@@ -123,7 +125,9 @@ def run_into(
         if (job.trajectories / f"{name}.npy").is_file()
     )
     points = {path.stem: read_latents(path, options.latent_size)}
+    require_folder(job)
     lines += reconstruct_into(job, job.volumes, particles, points, ReconstructionOptions())
+    require_folder(job)
     write_report(job)
     print("\n".join([*lines, f"report: {job.report}"]))
 

@@ -2,6 +2,7 @@
 
 import math
 import struct
+import tokenize
 from io import BytesIO
 
 import numpy as np
@@ -13,6 +14,8 @@ _HEADERS = {
     (1, 0): ("<H", np.lib.format.read_array_header_1_0),
     (2, 0): ("<I", np.lib.format.read_array_header_2_0),
 }
+# NumPy has Python parse a header, and parse it once more as an older Python would have written it.
+_UNREADABLE = (tokenize.TokenError, SyntaxError, TypeError, MemoryError, RecursionError)
 _LARGEST_HEADER = 2**16  # that of an array of numbers has about a hundred bytes
 
 
@@ -39,7 +42,10 @@ def read_numbers(file: OpenFile, size: int) -> Shaped[np.ndarray, "..."]:
     length = int.from_bytes(told, "little")
     if length > _LARGEST_HEADER:
         raise ValueError(f"a header has at most {_LARGEST_HEADER} bytes, got {length}")
-    shape, is_fortran, dtype = parse(BytesIO(told + read_pieces(file, length)))
+    try:
+        shape, is_fortran, dtype = parse(BytesIO(told + read_pieces(file, length)))
+    except _UNREADABLE as error:
+        raise ValueError(f"its header is not a literal: {error}") from error
     if dtype.kind not in "biufcSU" or dtype.itemsize == 0:
         raise ValueError(f"holds {dtype} instead of numbers")
     if not all(type(edge) is int and edge >= 0 for edge in shape):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 
 _LARGEST_BYTES = 2**30
+_ASCII = bytes(code if code < 128 else ord("?") for code in range(256))
 _MACROMOLECULAR = {"H", "D", "C", "N", "O", "P", "S", "Se"}
 
 
@@ -74,7 +75,8 @@ def _read_text(path: Path) -> str:
         raise InputFileError(
             f"{path}: an atomic model must have at most {_LARGEST_BYTES // 2**30} GiB, got more"
         )
-    return content.decode("utf-8", "replace")
+    # Both formats are ASCII: a letter of several bytes could be cut in two by the columns of a PDB.
+    return content.translate(_ASCII).decode("ascii")
 
 
 def _parse(path: Path, text: str) -> "gemmi.Structure":
