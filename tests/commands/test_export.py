@@ -170,7 +170,7 @@ def test_nothing_is_overwritten(job, tmp_path, capsys):
     assert export(job, job.particles) == 2
     assert out.read_text() == "mine"
     assert export(job, tmp_path / "out.cs") == 2
-    assert "particles of this job end in .star" in capsys.readouterr().err
+    assert "out.cs: a file of --to star must end in .star" in capsys.readouterr().err
     job.particles.unlink()
     assert export(job, tmp_path / "out.star") == 2
     assert "particles.star: there is no such file" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from files_of_others import write_stack_file
 
 from cryomix.errors import DataWarning, ResolutionError
 from cryomix.files.mrc import find_bad_images
+from cryomix.files.mrc_header import make_header
 from cryomix.files.relion import read_particles
 from cryomix.geometry.fourier import to_fourier
 from cryomix.imaging.particles import read_batch, working_grid
@@ -115,6 +116,39 @@ def test_bad_images_are_found_among_several_boxes(mixed):
     assert told[-1] == (3, 3)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.float32, np.uint16, np.float16])
+@pytest.mark.parametrize("header", [0.0, 1.0, 2.0])
+def test_stacks_of_every_mode_in_an_odd_box(particle_file, dtype, header):
+    """Values as they are stored, whatever the header says of the pixel size."""
+    values = np.random.default_rng(0).integers(0, 100, (3, 7, 7)).astype(dtype)
+    write_stack_file(particle_file.path.parent / "stack.mrcs", values, header)
+    particle_file.optics[0]["rlnImageSize"] = 7
+    particle_file.set("rlnImageName", "2@stack.mrcs", "3@stack.mrcs", "1@stack.mrcs")
+    particles = read_particles(particle_file.write())
+    assert (particles.pixel_size, particles.box_size) == (2.0, 7)
+    images = particles.images.read(EVERY)
+    assert images.dtype == torch.float32
+    np.testing.assert_array_equal(images.numpy(), values[[1, 2, 0]])
+    assert read_batch(particles, EVERY, particles.grid).image_ft.shape == (3, 7, 4)
+
+
+def test_images_beyond_four_gibibytes(particle_file):
+    """Images 1 and 300,000 of 16 KiB each; the hole between them takes no room."""
+    path = particle_file.path.parent / "large.mrcs"
+    ends = np.random.default_rng(0).normal(size=(2, 64, 64)).astype("<f4")
+    with path.open("wb") as file:
+        file.write(make_header((300_000, 64, 64), 2.0, is_stack=True))
+        file.write(ends[0].tobytes())
+        file.seek(1024 + 299_999 * 64 * 64 * 4)
+        file.write(ends[1].tobytes())
+    assert path.stat().st_size > 2**32
+    particle_file.optics[0]["rlnImageSize"] = 64
+    particle_file.set("rlnImageName", "300000@large.mrcs", "1@large.mrcs", "2@large.mrcs")
+    images = read_particles(particle_file.write()).images.read(EVERY).numpy()
+    np.testing.assert_array_equal(images[[1, 0]], ends)
+    assert not images[2].any()
+
+
 def test_folders_with_stacks_of_equal_names(mixed):
     """Also where the data folder holds a third of that name."""
     mixed.optics[0] |= {"rlnImagePixelSize": 2.0, "rlnImageSize": 8}
@@ -122,9 +156,12 @@ def test_folders_with_stacks_of_equal_names(mixed):
     folder = mixed.path.parent
     write_stack_file(folder / "coarse/stack.mrcs", other)
     write_stack_file(folder / "data/coarse/stack.mrcs", other + 7)
+    mixed.set("rlnImageName", "1@stack.mrcs", "2@stack.mrcs", "2@coarse/stack.mrcs")
     path = mixed.write()
-    images = read_particles(path).images.read(EVERY).numpy()
-    expected = np.stack([mixed.images[0], mixed.images[2], other[1]])
+    particles = read_particles(path)
+    assert particles.same_image is None
+    images = particles.images.read(EVERY).numpy()
+    expected = np.stack([*mixed.images[:2], other[1]])
     np.testing.assert_array_equal(images, expected)
     images = read_particles(path, data_folder=folder / "data").images.read(EVERY).numpy()
     np.testing.assert_array_equal(images[2], other[1] + 7)

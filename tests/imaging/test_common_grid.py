@@ -72,14 +72,23 @@ def test_a_pixel_keeps_its_value(model, poses):
 
 
 def test_a_neighbor_outside_the_frame_is_not_folded_in():
-    image = torch.zeros(64, 64)
-    image[5, 32] = 1.0  # 27 px of 2 Å from the centre, where the common box ends after 20
-    image[32, 40] = 1.0
+    alone = torch.zeros(64, 64)
+    alone[32, 40] = 1.0
+    beside = alone.clone()
+    beside[5, 32] = 1.0  # 27 px of 2 Å from the centre, where the common box ends after 20
     grids = [FourierGrid(40, 2.0), FourierGrid(64, 2.0)]
-    stack = CommonGridStack(_Stack([image]), grids, torch.tensor([1]))
-    (read,) = stack.read(torch.tensor([0]))
-    assert read.argmax() == 20 * 40 + 28
-    assert read[:12].abs().max() < 0.02
+    stack = CommonGridStack(_Stack([alone, beside]), grids, torch.tensor([1, 1]))
+    first, second = stack.read(torch.tensor([0, 1]))
+    assert first.argmax() == 20 * 40 + 28
+    torch.testing.assert_close(first, second)
+
+
+def test_a_blank_image_stays_blank():
+    images = [torch.full((grid.box_size, grid.box_size), 0.1) for grid in GRIDS]
+    stack = CommonGridStack(_Stack(images), GRIDS, torch.arange(5))
+    read = stack.read(torch.arange(5)).flatten(1)
+    assert torch.equal(read.amin(1), read.amax(1))
+    torch.testing.assert_close(read, torch.full_like(read, 0.1))
 
 
 def test_noise_is_equally_strong_in_images_of_every_sampling(make_ctf, poses):

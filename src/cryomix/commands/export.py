@@ -55,6 +55,8 @@ def export(
     from cryomix.files.job import open_job
 
     prepare_device(runtime)
+    if out.suffix != f".{to}":
+        raise OutputError(f"{out}: a file of --to {to} must end in .{to}")
     if out.exists():
         raise OutputError(f"{out}: there is such a file already")
     print(_WRITERS[to](open_job(job, needs=("latents",)), out, select))
@@ -70,7 +72,10 @@ def _write_particles(job: "JobFolder", out: Path, select: tuple[str, ...]) -> st
     if not source.is_file():
         raise CheckpointError(f"{source}: there is no such file")
     if out.suffix != source.suffix:
-        raise OutputError(f"{out}: particles of this job end in {source.suffix}, as {source} does")
+        raise OutputError(
+            f"{out}: the particles of this job are {source.name}: write them to a {source.suffix} "
+            "file"
+        )
     chosen = select_particles(job, select)
     write_particles(source, out, rows=chosen.nonzero()[0])
     return f"{out}: {int(chosen.sum())} of {len(chosen)} particles"
