@@ -102,9 +102,13 @@ def test_a_file_that_changes_is_refused(paths, is_open, content):
     assert read(files, 2, 0, 1) == [bytes([2])]
 
 
-def test_a_file_that_is_read_elsewhere_too_has_not_changed(paths):
-    files = OpenFiles(paths, 1)
+def test_a_file_that_another_one_takes_the_place_of_is_refused(paths):
+    files = OpenFiles(paths, 2)
     paths[1].chmod(0o400)
     assert read(files, 1, 0, 1) == [bytes([1])]
-    paths[1].rename(paths[1].with_suffix(".old"))
-    assert read(files, 1, 0, 1) == [bytes([1])]
+    paths[3].write_bytes(bytes(100))
+    paths[3].replace(paths[1])
+    with pytest.raises(InputFileError, match=r"1\.bin: has changed since this command began"):
+        read(files, 1, 0, 1)
+    with pytest.raises(InputFileError, match=r"3\.bin: cannot be read: No such file"):
+        read(files, 3, 0, 1)

@@ -23,7 +23,7 @@ class OpenFiles:
     def __init__(self, paths: Sequence[Path], most: int) -> None:
         self._paths = tuple(paths)
         self._most = most
-        self._began = tuple(_state(path, path) for path in self._paths)
+        self._began = tuple(_state(path) for path in self._paths)
         self._open: OrderedDict[int, _OpenFile] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -43,7 +43,7 @@ class OpenFiles:
         try:
             opened = self._opened(file)
             missing = _fill(opened.descriptor, offset, deque(buffers))
-            now = _state(path, opened.descriptor)
+            now = _state(path)
         except OSError as error:
             raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
         if now != self._began[file]:
@@ -75,10 +75,10 @@ class _OpenFile:
         weakref.finalize(self, os.close, self.descriptor)
 
 
-def _state(path: Path, place: Path | int) -> tuple[int, int]:
-    """Bytes, and when they were written last, ns."""
+def _state(path: Path) -> tuple[int, int]:
+    """Bytes of the file that has this name now, and when they were written last, ns."""
     try:
-        found = os.stat(place)
+        found = path.stat()
     except OSError as error:
         raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
     return found.st_size, found.st_mtime_ns
