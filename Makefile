@@ -18,8 +18,8 @@ demo: $(STAMP)
 test: lint types layers tests
 
 lint: $(STAMP)
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks fuzz
+	$(BIN)/ruff check src tests benchmarks fuzz
 
 types: $(STAMP)
 	$(BIN)/mypy

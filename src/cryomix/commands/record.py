@@ -61,8 +61,12 @@ def read_source(job: "JobFolder") -> tuple[Path, "Particles"]:
     from cryomix.files.run_record import read_run_record
 
     options = read_run_record(job.run_record).options
-    if "particles" not in options:
+    if not isinstance(options.get("particles"), str):
         raise CheckpointError(f"{job.run_record}: does not name the particles of the job")
+    if not isinstance(options.get("datadir", ""), str):
+        raise CheckpointError(f"{job.run_record}: datadir must be a folder")
+    if options.get("half", "odd") not in ("odd", "even"):
+        raise CheckpointError(f"{job.run_record}: half must be odd or even")
     source = Path(options["particles"])
     data_folder = Path(options["datadir"]) if "datadir" in options else None
     rows = job.expanded if job.expanded.is_file() else source
