@@ -34,10 +34,17 @@ def open_images(names: Sequence[str], source: Path, data_folder: Path | None) ->
             )
         file[row] = file_of_stack.setdefault(stack, len(file_of_stack))
         section[row] = int(number) - 1
-    return MrcStack(_find_stacks(list(file_of_stack), source, data_folder), file, section, source)
+    return MrcStack(find_stacks(list(file_of_stack), source, data_folder), file, section, source)
 
 
-def _find_stacks(stacks: Sequence[str], source: Path, data_folder: Path | None) -> list[Path]:
+def find_stacks(stacks: Sequence[str], source: Path, data_folder: Path | None) -> list[Path]:
+    """Where each named stack is on this machine; see `open_images`.
+
+    Raises
+    ------
+    InputFileError
+        If some are not found: all of them are counted.
+    """
     if data_folder is not None and not data_folder.is_dir():
         raise InputFileError(f"{data_folder}: the data folder must be a folder that exists")
     found = [

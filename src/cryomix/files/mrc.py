@@ -157,7 +157,7 @@ def find_bad_images(
         Told how many images were read, and of how many.
     """
     bad: list[int] = []
-    read = stack.read_as_stored if isinstance(stack, MrcStack) else stack.read
+    read = getattr(stack, "read_as_stored", stack.read)
     for index in torch.arange(len(stack)).split(_IMAGES_AT_ONCE):
         image = read(index).flatten(1).numpy()
         low, high = image.min(1), image.max(1)

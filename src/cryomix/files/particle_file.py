@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, Shaped
 
-from cryomix.files import relion
+from cryomix.files import eman2, relion
 from cryomix.geometry.poses import Poses
 from cryomix.imaging.particles import Particles
 
@@ -19,7 +19,8 @@ def read_particles(
     Parameters
     ----------
     path
-        STAR file of RELION; see `cryomix.files.relion`.
+        STAR file of RELION, or list (.lst) or stack (.hdf) of EMAN2; see `cryomix.files.relion`
+        and `cryomix.files.eman2`.
     data_folder
         Where to look for image stacks first; see `open_images`.
     beside
@@ -31,7 +32,8 @@ def read_particles(
         If a file is missing, malformed, truncated or of no known kind, or a value is not finite
         or out of range.
     """
-    return relion.read_particles(path, data_folder=data_folder, beside=beside)
+    kind = eman2 if _is_of_eman2(path) else relion
+    return kind.read_particles(path, data_folder=data_folder, beside=beside)
 
 
 def write_particles(
@@ -59,7 +61,8 @@ def write_particles(
     OutputError
         If `out` is `source`, or cannot be written.
     """
-    relion.write_particles(source, out, rows=rows, added=added)
+    kind = eman2 if _is_of_eman2(source) else relion
+    kind.write_particles(source, out, rows=rows, added=added)
 
 
 def write_poses(source: Path, out: Path, poses: Poses) -> None:
@@ -70,4 +73,9 @@ def write_poses(source: Path, out: Path, poses: Poses) -> None:
     OutputError
         If `out` is `source`, or cannot be written.
     """
-    relion.write_poses(source, out, poses)
+    kind = eman2 if _is_of_eman2(source) else relion
+    kind.write_poses(source, out, poses)
+
+
+def _is_of_eman2(path: Path) -> bool:
+    return path.suffix.lower() in eman2.SUFFIXES
