@@ -86,12 +86,11 @@ def find_beginning(
 
 
 def _begin_with(particles: Path, neutral: Path, data_folder: Path | None) -> Beginning:
-    from cryomix.files.neutral_model import read_neutral, require_matching_neutral
+    from cryomix.files.neutral_model import read_neutral_for
     from cryomix.files.particle_file import read_particles
 
     dataset = read_particles(particles, data_folder=data_folder)
-    start = read_neutral(neutral)
-    require_matching_neutral(start, dataset)
+    start = read_neutral_for(dataset, neutral)
     return Beginning(particles, data_folder, dataset, start)
 
 

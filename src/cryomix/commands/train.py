@@ -36,7 +36,7 @@ def train(
     particles: OptionalParticlesFile = None,
     *,
     neutral: Annotated[
-        Path | None, Parameter(help="gaussians.safetensors of `cryomix neutral`")
+        Path | None, Parameter(help="gaussians.safetensors of `cryomix neutral`, or .txt of e2gmm")
     ] = None,
     start: StartJob = None,
     clusters: StartClusters = (),
@@ -61,6 +61,7 @@ def train(
         cryomix train --from job --clusters 2 --clusters 3 --vary centers --focus arm.mrc -o second
         cryomix train particles.star --neutral neutral -o job --symmetry C3 --focus unit.mrc
         cryomix train particles.star --neutral neutral -o even --half even
+        cryomix train sets/all.lst --neutral gmm_00/model.txt -o job
         torchrun --nproc-per-node 4 -m cryomix train particles.star --neutral neutral -o job
     """
     from cryomix.commands.beginning import find_beginning, write_selection
