@@ -84,20 +84,17 @@ class JobFolder:
         """Its uncertainty."""
         return self.path / "latent_std.npy"
 
-    @property
-    def particles(self) -> Path:
-        """The user's rows with latents and clusters."""
-        return self.path / "particles.star"
+    def particles(self, source: Path) -> Path:
+        """The user's rows with latents and clusters, in a file of the kind of `source`."""
+        return self.path / f"particles{source.suffix}"
 
-    @property
-    def selection(self) -> Path:
-        """Particles of a job that goes on from some of those of another."""
-        return self.path / "selection.star"
+    def selection(self, source: Path) -> Path:
+        """Particles of a job that goes on from some of those of another, which `source` holds."""
+        return self.path / f"selection{source.suffix}"
 
-    @property
-    def expanded(self) -> Path:
-        """The user's rows, one for each copy of a particle under the symmetry, if there is one."""
-        return self.path / "expanded.star"
+    def expanded(self, source: Path) -> Path:
+        """The rows of `source`, one for each copy of a particle under the symmetry, if any."""
+        return self.path / f"expanded{source.suffix}"
 
     @property
     def history(self) -> Path:

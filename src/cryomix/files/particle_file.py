@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Float, Int64, Shaped
 
-from cryomix.files import relion
+from cryomix.errors import InputFileError, OutputError
+from cryomix.files import cryosparc, relion, relion_latents
 from cryomix.geometry.poses import Poses
 from cryomix.imaging.particles import Particles
+
+_CRYOSPARC = ".cs"
+_RELION = ".star"
 
 
 def read_particles(
@@ -19,7 +23,8 @@ def read_particles(
     Parameters
     ----------
     path
-        STAR file of RELION; see `cryomix.files.relion`.
+        STAR file of RELION or .cs file of cryoSPARC; see `cryomix.files.relion` and
+        `cryomix.files.cryosparc`.
     data_folder
         Where to look for image stacks first; see `open_images`.
     beside
@@ -31,6 +36,8 @@ def read_particles(
         If a file is missing, malformed, truncated or of no known kind, or a value is not finite
         or out of range.
     """
+    if is_cryosparc(path):
+        return cryosparc.read_particles(path, data_folder=data_folder, beside=beside)
     return relion.read_particles(path, data_folder=data_folder, beside=beside)
 
 
@@ -39,7 +46,7 @@ def write_particles(
     out: Path,
     *,
     rows: Int64[np.ndarray, "selected"] | None = None,
-    added: Mapping[str, Shaped[np.ndarray, "written"]] | None = None,
+    added: Mapping[str, Shaped[np.ndarray, "written *width"]] | None = None,
 ) -> None:
     """Write rows of `source` with all their columns, and some columns more, as its program does.
 
@@ -59,7 +66,54 @@ def write_particles(
     OutputError
         If `out` is `source`, or cannot be written.
     """
-    relion.write_particles(source, out, rows=rows, added=added)
+    if is_cryosparc(source):
+        cryosparc.write_particles(source, out, rows=rows, added=added)
+    else:
+        relion.write_particles(source, out, rows=rows, added=added)
+
+
+def write_latents(
+    source: Path,
+    out: Path,
+    latent: Float[np.ndarray, "written latent"],
+    *,
+    rows: Int64[np.ndarray, "written"] | None = None,
+    cluster: Int64[np.ndarray, "written"] | None = None,
+) -> None:
+    """Write rows of `source` with the latent of each, and its cluster, which counts from 1.
+
+    In a STAR file the columns are ``_cryomixLatent1`` and on, and ``_cryomixCluster``; in a .cs
+    file the fields are ``cryomix/latent``, a vector, and ``cryomix/cluster``.
+
+    Parameters
+    ----------
+    source, out, rows
+        As in `write_particles`.
+    latent, cluster
+        One per written row. Those that `source` has, of an earlier job, are replaced.
+
+    Raises
+    ------
+    OutputError
+        If `out` is `source`, or cannot be written.
+    """
+    if is_cryosparc(source):
+        cryosparc.write_latents(source, out, latent, rows=rows, cluster=cluster)
+    else:
+        relion_latents.write_latents(source, out, latent, rows=rows, cluster=cluster)
+
+
+def read_latents(path: Path, latent_size: int) -> Float[np.ndarray, "rows latent"]:
+    """The latents that `write_latents` wrote into a file, or into the one its rows are from.
+
+    Raises
+    ------
+    MissingColumnError
+        If there are none, or fewer than `latent_size`.
+    """
+    if is_cryosparc(path):
+        return cryosparc.read_latents(path, latent_size)
+    return relion_latents.read_latents(path, latent_size)
 
 
 def write_poses(source: Path, out: Path, poses: Poses) -> None:
@@ -70,4 +124,40 @@ def write_poses(source: Path, out: Path, poses: Poses) -> None:
     OutputError
         If `out` is `source`, or cannot be written.
     """
-    relion.write_poses(source, out, poses)
+    if is_cryosparc(source):
+        cryosparc.write_poses(source, out, poses)
+    else:
+        relion.write_poses(source, out, poses)
+
+
+def is_cryosparc(path: Path) -> bool:
+    """Whether a file is of cryoSPARC; if not, it is of RELION.
+
+    Raises
+    ------
+    InputFileError
+        If it is of neither.
+    """
+    return _kind(path) == _CRYOSPARC
+
+
+def require_kind(out: Path, source: Path) -> None:
+    """Refuse a name to write that is not of the kind of `source`.
+
+    Raises
+    ------
+    OutputError
+        Naming the end that it must have.
+    """
+    kind = _kind(source)
+    if out.suffix.lower() != kind:
+        raise OutputError(f"{out}: the file to write must end in {kind}")
+
+
+def _kind(path: Path) -> str:
+    kind = path.suffix.lower()
+    if kind not in (_RELION, _CRYOSPARC):
+        raise InputFileError(
+            f"{path}: particles must be a file of RELION ({_RELION}) or cryoSPARC ({_CRYOSPARC})"
+        )
+    return kind
