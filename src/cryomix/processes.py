@@ -30,6 +30,10 @@ def join_processes(device: torch.device) -> None:
     ProcessError
         If they cannot be reached.
     """
+    # Its functions keep the group, if there is one when they are defined, as a default to the end:
+    # then the group's threads outlive it, and one that asks for Python too late ends the process.
+    import torch.distributed.nn.functional  # noqa: F401
+
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "cpu:gloo"
     try:
         dist.init_process_group(

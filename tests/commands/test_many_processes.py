@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -172,6 +173,45 @@ def test_no_process_waits_for_one_that_has_ended(failing):
     lines = [line for text in told for line in text.splitlines() if "cryomix" in line]
     assert lines == ["cryomix: particles.star: truncated"]
     assert "Traceback" not in "".join(told)
+
+
+LEAVING = """
+import atexit
+from pathlib import Path
+
+def tell():
+    threads = [task.joinpath("comm").read_text() for task in Path("/proc/self/task").iterdir()]
+    print(sum("gloo" in name for name in threads), end=" ")
+
+atexit.register(tell)
+import torch
+from cryomix.processes import agree, join_processes
+
+join_processes(torch.device("cpu"))
+import torch._dynamo  # as optimizers do
+
+tell()
+agree(1)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are not listed here")
+def test_no_thread_of_the_group_outlives_it():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    meeting = {"WORLD_SIZE": "1", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVING],
+        env={**os.environ, **meeting},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    during, after = map(int, done.stdout.split())
+    assert during > 0
+    assert after == 0
 
 
 @pytest.mark.parametrize(("rank", "lines"), [("0", 1), ("1", 0)])
