@@ -6,10 +6,14 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from cryomix import cli
+from cryomix.commands.record import read_source
+from cryomix.commands.symmetry import expand_particles
 from cryomix.files.checkpoint import read_array
+from cryomix.files.job import JobFolder
 from cryomix.files.mrc import write_stack
 from cryomix.files.particle_file import read_particles
 from cryomix.files.star import read_star
+from cryomix.latent import reduction
 
 SYSTEM = ["--particles", "160", "--box", "24", "--pixel-size", "8", "--snr", "2", "--seed", "3"]
 QUICK = ["--latent-dim", "1", "--epochs", "2", "--hidden", "16", "--no-grow"]
@@ -84,7 +88,10 @@ def job(inputs):
     cs, _, neutral = inputs
     job = neutral.with_name("job")
     assert call("train", cs, "--neutral", neutral, "-o", job, *QUICK) == 0
-    assert call("analyze", job, "--clusters", 2) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        # It takes longer than all the rest, and knows nothing of files.
+        patch.setattr(reduction, "fit_umap", lambda latent, *_: reduction.fit_pca(latent))
+        assert call("analyze", job, "--clusters", 2) == 0
     return job
 
 
@@ -138,7 +145,8 @@ def test_a_second_round_goes_on_from_some_of_them(job):
     first = all_rows[all_rows["cryomix/cluster"] == 1]
     np.testing.assert_array_equal(chosen["uid"], first["uid"])
     assert len(table(second / "particles.cs")) == len(first)
-    assert call("analyze", second, "--clusters", 1) == 0
+    source, particles = read_source(JobFolder(second))
+    assert (source, len(particles)) == (second / "selection.cs", len(first))
 
 
 def test_rows_picked_by_the_user_bring_their_latents(job, inputs):
@@ -161,6 +169,30 @@ def test_refined_poses_come_back_as_a_cs_file(job, inputs, capsys):
     changed = {name for name in given.dtype.names if (given[name] != refined[name]).any()}
     assert changed <= pose
     assert len(read_particles(out, beside=inputs[0])) == 160
+
+
+def test_copies_under_a_symmetry_are_a_cs_file(inputs, tmp_path):
+    particles = read_particles(inputs[0])
+    source, copies = expand_particles(JobFolder(tmp_path), inputs[0], particles, None, "C2")
+    assert source == tmp_path / "expanded.cs"
+    assert table(source)["sym_expand/idx"].tolist() == [0, 1] * 160
+    assert copies.image.unique().tolist() == list(range(0, 320, 2))
+
+
+def test_a_wrong_sign_is_found(inputs, tmp_path, capsys):
+    """Images that nobody multiplied by -1 are dark where the map is bright."""
+    cs, star, _ = inputs
+    given = next(cs.parent.glob("*passthrough*"))
+    wrong = tmp_path / "J24"
+    wrong.mkdir()
+    (wrong / cs.name).write_bytes(cs.read_bytes())
+    rows = table(given)
+    rows["blob/sign"] = 1
+    with (wrong / given.name).open("wb") as file:
+        np.save(file, rows)
+    arguments = ["check", wrong / cs.name, "--map", star.with_name("consensus.mrc")]
+    assert call(*arguments, "--datadir", cs.parents[1]) == 1
+    assert "contrast is inverted" in capsys.readouterr().out
 
 
 def test_files_of_no_program_are_refused(tmp_path, capsys):

@@ -150,9 +150,17 @@ def test_a_passthrough_file_of_other_particles_is_not_used(cs):
     with pytest.raises(InputFileError, match=r"passthrough_particles\.cs: a uid must be there onc"):
         read_particles(cs.path)
     file.unlink()
-    assert "(no more fields in *passthrough_particles*.cs beside it)" in refusal(
-        cs, MissingColumnError
-    )
+    message = refusal(cs, MissingColumnError)
+    assert message.endswith("(no *passthrough_particles*.cs beside it has more)")
+
+
+def test_a_passthrough_file_alone_is_told_apart(cs):
+    file = cs.move("ctf/", "J24_passthrough_particles.cs")
+    cs.write()
+    with pytest.raises(MissingColumnError) as caught:
+        read_particles(file)
+    expected = "(it is a passthrough file: give the one of the job's own results)"
+    assert str(caught.value).endswith(expected)
 
 
 def test_written_rows_are_the_same_bytes_in_the_order_asked_for(cs, tmp_path):

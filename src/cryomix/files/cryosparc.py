@@ -52,6 +52,7 @@ _IGNORED: dict[str, list[tuple[float, ...]]] = {
     "ctf/bfactor": [(0.0,)],
     "ctf/scale": [(1.0,)],
 }
+_MOST_IMAGES = 2.0**31  # in one stack, by the header of an MRC file
 _OF_CLASSES = re.compile(r"(alignments3D_multi|alignments_class_\d+)/pose")
 
 
@@ -228,7 +229,7 @@ def _open_images(table: CryosparcTable, source: Path, data_folder: Path | None) 
     names: list[str | bytes] = table.rows[_PATH].tolist()
     file = np.array([file_of_stack.setdefault(name, len(file_of_stack)) for name in names])
     stacks = [_stack_name(name, table.path) for name in file_of_stack]
-    section = table.in_range(_INDEX, above=-1.0).astype(np.int64)
+    section = table.in_range(_INDEX, above=-1.0, below=_MOST_IMAGES).astype(np.int64)
     return open_sections(stacks, file, section, source, data_folder, sign=_sign(table))
 
 

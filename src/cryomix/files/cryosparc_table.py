@@ -4,10 +4,11 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, Int64, Shaped, UInt64
+from jaxtyping import Float64, Int64, Integer, Shaped
 
 from cryomix.errors import BoxMismatchError, InputFileError, MissingColumnError
 from cryomix.files.array_header import HEADER_BYTES, ArrayHeader, parse_array_header
@@ -142,15 +143,15 @@ def read_table(path: Path, wanted: Sequence[str]) -> CryosparcTable:
     if len(rows) == 0:
         raise InputFileError(f"{path}: must hold particles, got 0 rows")
     own = frozenset(_names(rows))
-    if UID not in own or rows.dtype[UID].kind != "u":
+    if not _has_uid(rows.dtype):
         raise MissingColumnError(f"{path}: lacks uid, by which cryoSPARC knows its particles")
     notes = []
     for file in _passthrough_files(path):
         lacking = [name for name in wanted if name not in _names(rows)]
         if not lacking:
             break
-        names = set(_read_header(file).dtype.names or ())
-        if UID not in names or not names.intersection(lacking):
+        dtype = _read_header(file).dtype
+        if not _has_uid(dtype) or not set(dtype.names or ()).intersection(lacking):
             notes.append(f"{file.name} has none of it")
             continue
         given = read_rows(file)
@@ -161,8 +162,10 @@ def read_table(path: Path, wanted: Sequence[str]) -> CryosparcTable:
             continue
         more = [name for name in _names(given) if name not in _names(rows)]
         rows = with_fields(rows, {name: given[name][place] for name in more})
-    if not notes and any(name not in _names(rows) for name in wanted):
-        notes.append(f"no more fields in {_PASSTHROUGH} beside it")
+    if _is_passthrough(path):
+        notes.append("it is a passthrough file: give the one of the job's own results")
+    elif not notes and any(name not in _names(rows) for name in wanted):
+        notes.append(f"no {_PASSTHROUGH} beside it has more")
     return CryosparcTable(path, rows, own, tuple(notes))
 
 
@@ -215,6 +218,10 @@ def with_fields(
     return extended
 
 
+def _has_uid(dtype: "np.dtype[np.void]") -> bool:
+    return UID in (dtype.names or ()) and dtype[UID].kind in "iu"
+
+
 def _names(rows: Shaped[np.ndarray, "rows"]) -> tuple[str, ...]:
     return rows.dtype.names or ()
 
@@ -243,13 +250,17 @@ def _passthrough_files(path: Path) -> Iterator[Path]:
         yield from sorted(files, key=lambda file: (_ending(file) != ending, file.name))
 
 
+def _is_passthrough(path: Path) -> bool:
+    return fnmatch(path.name, _PASSTHROUGH)
+
+
 def _ending(path: Path) -> str:
     """``_selected`` of ``particles_selected.cs``: the group of a job's output."""
     return re.sub(r"^.*particles", "", path.stem)
 
 
 def _places(
-    wanted: UInt64[np.ndarray, "wanted"], known: UInt64[np.ndarray, "known"], file: Path
+    wanted: Integer[np.ndarray, "wanted"], known: Integer[np.ndarray, "known"], file: Path
 ) -> Int64[np.ndarray, "wanted"]:
     """Row of `known` of each uid; -1 where it is not there."""
     order = np.argsort(known, kind="stable")
