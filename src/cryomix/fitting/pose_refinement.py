@@ -1,7 +1,7 @@
 """Poses refined against each particle's own conformation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64
@@ -14,6 +14,7 @@ from cryomix.fitting.posterior import Prior
 from cryomix.fitting.score import Metric, log_likelihood
 from cryomix.fitting.trained_model import TrainedModel
 from cryomix.geometry.poses import Poses, turn, turn_between
+from cryomix.geometry.rigid_motion import RigidMotion, follow_motion
 from cryomix.imaging.particles import ParticleBatch
 from cryomix.imaging.pose_change import project_with_pose_change
 from cryomix.imaging.projection import project_gaussians
@@ -59,6 +60,16 @@ class PoseFit:
             self.poses.to(torch.device("cpu")),
             *(getattr(self, name).cpu() for name in _OF_PARTICLES),
         )
+
+    def moved(self, motion: RigidMotion) -> "PoseFit":
+        """With what each decoded model does to the molecule's core as part of the pose instead.
+
+        An image is the same either way.
+        """
+        poses = follow_motion(self.poses, motion)
+        further = correction_between(self.poses, poses)
+        pull = self.pull + (self.information @ further[..., None])[..., 0]
+        return replace(self, poses=poses, pull=pull)
 
 
 @torch.no_grad()

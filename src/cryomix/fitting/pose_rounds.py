@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from cryomix.fitting.core_motion import core_motion
 from cryomix.fitting.heterogeneity import build_model, further_state, split_particles, train
 from cryomix.fitting.inference import infer_latents
 from cryomix.fitting.left_out_rings import AS_GIVEN, left_out_scores, surely_better
@@ -196,6 +197,7 @@ class _Search:
     prior: PosePrior
     latent_prior: Prior | None
 
+    @torch.no_grad()
     def refine(
         self,
         prepared: PreparedParticles,
@@ -211,6 +213,9 @@ class _Search:
                 self.model, batch.particles, self.model.likelihood, self.given[part].to(device),
                 self.latent[part].to(device), self.prior, latent_prior,
             )  # fmt: skip
+            if latent_prior is not None:
+                decoded = self.model.decode(fit.latent)
+                fit = fit.moved(core_motion(self.model.decoder.neutral, decoded))
             found.append(fit.cpu())
             report(sum(len(fit.poses) for fit in found), len(index))
         return join_fits(found)
