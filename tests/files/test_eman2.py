@@ -341,7 +341,7 @@ def test_poses_are_written_and_read_again(project, tmp_path, as_numbers):
             row[2]["xform.projection"]["matrix"] = matrix.flatten().tolist()
     path, out = project.write(), tmp_path / "refined.lst"
     poses = Poses(random_poses(3, torch.Generator().manual_seed(0)).rotation, torch.rand(3, 2))
-    write_poses(path, out, poses)
+    write_poses(path, out, poses, pixel_size=2.0)
     found = read_particles(out, beside=path).poses
     torch.testing.assert_close(found.rotation, poses.rotation, atol=1e-6, rtol=0)
     torch.testing.assert_close(found.shift, poses.shift, atol=1e-6, rtol=0)

@@ -90,7 +90,7 @@ def train(
         say(f"{out}: is trained already")
         return
     source, dataset = expand_particles(
-        job, begin.source, begin.particles, begin.data_folder, options.symmetry
+        job, begin.source, begin.particles, begin.data_folder, options.symmetry, begin.beside
     )
     train_into(job, source, dataset, begin.neutral, options, device, focus=focus)
 
@@ -108,7 +108,7 @@ def _record(
 
     if not job.run_record.is_file():
         require_usable_images(begin.particles, begin.source)
-    source = describe_source(begin.source, begin.data_folder)
+    source = describe_source(begin.source, begin.data_folder, beside=begin.beside)
     inputs = [begin.source, begin.neutral.path, *focus]
     record_job(job, "train", {**source, **settings}, inputs, seed, device)
     if not job.model.is_file() and not has_grown(job):

@@ -26,6 +26,7 @@ from cryomix.files.eman2_attributes import (
     WIDTH,
     Attributes,
     parse_attributes,
+    parse_transform,
     to_ctf,
     to_poses,
     to_transform,
@@ -39,7 +40,7 @@ from cryomix.geometry.poses import Poses
 from cryomix.imaging.particles import Particles
 
 SUFFIXES = (".lst", ".hdf")
-_LATENT = "cryomixLatent"
+LATENT = "cryomixLatent"
 _HDF, _MRC = (".hdf", ".h5"), (".mrc", ".mrcs")
 _BITS = re.compile(r":\d+$")  # how a file was to be compressed, not a part of its name
 _FLIPPED_NAME = re.compile(r"__(ctf_)?flip(_|$)")
@@ -133,16 +134,16 @@ def write_particles(
     OutputError
         If `out` is `source`, or no list, or cannot be written.
     """
-    listing = _read_listing(source)
+    listing = read_listing(source)
     if rows is not None:
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(listing):
             raise ValueError(f"{len(listing)} rows, got {rows.min()} to {rows.max()}")
         listing = listing.selected(rows)
     if added:
         stale: set[str] = set()
-        if any(key.startswith(_LATENT) for key in added):
+        if any(key.startswith(LATENT) for key in added):
             records = (listing.record(row) for row in range(len(listing)))
-            stale = {key for record in records for key in record if key.startswith(_LATENT)}
+            stale = {key for record in records for key in record if key.startswith(LATENT)}
         listing = listing.extended(
             {key: [_number_if_one(value) for value in values.tolist()]
              for key, values in added.items()},
@@ -151,30 +152,51 @@ def write_particles(
     _write(source, out, listing)
 
 
-def write_poses(source: Path, out: Path, poses: Poses) -> None:
+def write_poses(source: Path, out: Path, poses: Poses, *, pixel_size: float) -> None:
     """Write all rows of `source` as a list, with all that it says of them but other poses.
 
-    The matrix is written as the list has it, as text or as numbers.
+    Parameters
+    ----------
+    source, out
+        As in `write_particles`.
+    poses
+        One per row.
+    pixel_size
+        Of the images, Å: a list counts shifts in pixels.
 
     Raises
     ------
     OutputError
         If `out` is `source`, or no list, or cannot be written.
     """
-    listing, images = _open(source, None, source)
+    listing = read_listing(source)
     if len(poses) != len(listing):
         raise ValueError(f"{len(listing)} rows but {len(poses)} poses")
-    attributes = _attributes(source, listing, images)
-    _require(source, attributes)
-    matrices = to_transform(poses, _common_pixel_size(source, attributes), attributes)
-    transforms = []
-    for row, matrix in enumerate(matrices.tolist()):
-        before = listing.record(row).get(TRANSFORM)
-        numbers = [float(f"{number:.8g}") for number in matrix]
-        as_numbers = isinstance(before, dict) and isinstance(before.get("matrix"), list)
-        text = "[" + ",".join(f"{number:.8g}" for number in matrix) + "]"
-        transforms.append({"__class__": "Transform", "matrix": numbers if as_numbers else text})
+    transforms = list_transforms(listing, poses, pixel_size)
     _write(source, out, listing.extended({TRANSFORM: transforms}))
+
+
+def list_transforms(listing: ImageList, poses: Poses, pixel_size: float) -> list[dict[str, object]]:
+    """JSON of one Transform per row: its matrix as text or as numbers, as the row has it.
+
+    What a row says of the place along the beam stays.
+    """
+    transforms: list[dict[str, object]] = []
+    for row, matrix in enumerate(to_transform(poses, pixel_size)):
+        record = listing.record(row)
+        before = record.get(TRANSFORM)
+        if before is not None:
+            matrix[-1] = parse_transform(before)[-1]
+        text = [f"{number:.8g}" for number in matrix.tolist()]
+        as_numbers = isinstance(before, dict) and isinstance(before.get("matrix"), list)
+        written = [float(number) for number in text] if as_numbers else f"[{','.join(text)}]"
+        transforms.append({"__class__": "Transform", "matrix": written})
+    return transforms
+
+
+def read_listing(source: Path) -> ImageList:
+    """The rows of a list; or, for a stack, a list of its images."""
+    return _open(source, None, source)[0] if source.suffix.lower() == ".hdf" else read_list(source)
 
 
 def _open(
@@ -196,11 +218,6 @@ def _open(
     files = find_stacks(names, beside, data_folder)
     kind = HdfStack if suffixes <= set(_HDF) else MrcStack
     return listing, kind(files, listing.stack, listing.number, path)
-
-
-def _read_listing(source: Path) -> ImageList:
-    """Without the images, unless `source` is a stack."""
-    return _open(source, None, source)[0] if source.suffix.lower() == ".hdf" else read_list(source)
 
 
 def _write(source: Path, out: Path, listing: ImageList) -> None:

@@ -98,7 +98,7 @@ def parse_attributes(found: Mapping[str, object]) -> Float64[np.ndarray, "22"]:
             if key == CTF:
                 numbers = parse_ctf(value)
             elif key == TRANSFORM:
-                numbers = _parse_transform(value)
+                numbers = parse_transform(value)
             else:
                 numbers = [_number(value, key)]
             values[columns] = numbers
@@ -130,6 +130,25 @@ def parse_ctf(value: object) -> list[float]:
     ]
 
 
+def parse_transform(value: object) -> list[float]:
+    """Three rows of a rotation and a shift, of a JSON object with text or numbers, or of numbers.
+
+    Raises
+    ------
+    ValueError
+        If it is something else, or a number is not finite.
+    """
+    matrix = value.get("matrix") if isinstance(value, Mapping) else value
+    if isinstance(matrix, str) and len(matrix) <= _LONGEST_MATRIX:
+        try:
+            matrix = [float(word) for word in matrix.strip(" ()[]").split(",")]
+        except ValueError as error:
+            raise ValueError(f"{TRANSFORM} must hold numbers, got {matrix[:40]!r}") from error
+    if not isinstance(matrix, list | tuple) or len(matrix) != 12:
+        raise ValueError(f"{TRANSFORM} must be a Transform of 12 numbers, got {str(value)[:40]!r}")
+    return [_number(number, TRANSFORM) for number in matrix]
+
+
 def to_poses(attributes: Attributes, pixel_size: float) -> Poses:
     """Poses of EMAN2's Transforms, which turn the model first and then move it, in pixels.
 
@@ -151,11 +170,9 @@ def to_poses(attributes: Attributes, pixel_size: float) -> Poses:
     return Poses(torch.from_numpy(rotation).float(), torch.from_numpy(shift).float())
 
 
-def to_transform(
-    poses: Poses, pixel_size: float, before: Attributes
-) -> Float64[np.ndarray, "particles 12"]:
-    """EMAN2's Transforms of `poses`; their shifts along the beam stay those of `before`."""
-    matrix = before.column(TRANSFORM).copy().reshape(-1, 3, 4)
+def to_transform(poses: Poses, pixel_size: float) -> Float64[np.ndarray, "particles 12"]:
+    """EMAN2's Transforms of `poses`, the inverse of `to_poses`."""
+    matrix = np.zeros((len(poses), 3, 4))
     matrix[:, :, :3] = poses.rotation.double().numpy()
     matrix[:, :2, 3] = poses.shift.double().numpy() / pixel_size
     return matrix.reshape(-1, 12)
@@ -197,18 +214,6 @@ def to_ctf(attributes: Attributes) -> Ctf:
         np.where(plain, 0.0, np.rad2deg(beyond)),
     )
     return Ctf(*(torch.from_numpy(np.ascontiguousarray(column)).float() for column in columns))
-
-
-def _parse_transform(value: object) -> list[float]:
-    matrix = value.get("matrix") if isinstance(value, Mapping) else value
-    if isinstance(matrix, str) and len(matrix) <= _LONGEST_MATRIX:
-        try:
-            matrix = [float(word) for word in matrix.strip(" ()[]").split(",")]
-        except ValueError as error:
-            raise ValueError(f"{TRANSFORM} must hold numbers, got {matrix[:40]!r}") from error
-    if not isinstance(matrix, list | tuple) or len(matrix) != 12:
-        raise ValueError(f"{TRANSFORM} must be a Transform of 12 numbers, got {str(value)[:40]!r}")
-    return [_number(number, TRANSFORM) for number in matrix]
 
 
 def _number(value: object, key: str) -> float:

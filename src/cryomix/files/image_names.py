@@ -1,14 +1,19 @@
 """Names of images, ``000012@folder/stack.mrcs``, and where on this machine the stacks are."""
 
+import re
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32, Int64
 
-from cryomix.errors import InputFileError
+from cryomix.errors import DataWarning, InputFileError
 from cryomix.files.mrc import MrcStack
 
 _NAMED_IN_MESSAGES = 3
+# cryoSPARC links each imported stack under its name after a number of its own.
+_IMPORT_NUMBER = re.compile(r"\A\d{15,24}_(?=.)", re.ASCII)
 
 
 def open_images(names: Sequence[str], source: Path, data_folder: Path | None) -> MrcStack:
@@ -34,17 +39,79 @@ def open_images(names: Sequence[str], source: Path, data_folder: Path | None) ->
             )
         file[row] = file_of_stack.setdefault(stack, len(file_of_stack))
         section[row] = int(number) - 1
-    return MrcStack(find_stacks(list(file_of_stack), source, data_folder), file, section, source)
+    return open_sections(list(file_of_stack), file, section, source, data_folder)
 
 
-def find_stacks(stacks: Sequence[str], source: Path, data_folder: Path | None) -> list[Path]:
-    """Where each named stack is on this machine; see `open_images`.
+def open_sections(
+    stacks: Sequence[str],
+    file: Int64[np.ndarray, "images"],
+    section: Int64[np.ndarray, "images"],
+    source: Path,
+    data_folder: Path | None,
+    *,
+    sign: Float32[np.ndarray, "images"] | None = None,
+) -> MrcStack:
+    """The images at places that a metadata file gives, looked for as `open_images` does.
+
+    In `data_folder` a stack may also lie without the number that cryoSPARC puts before its name.
+
+    Parameters
+    ----------
+    stacks
+        Names, each once.
+    file, section
+        Index into `stacks` of each image, and its place there, from 0.
+    source, data_folder
+        As in `open_images`.
+    sign
+        What each image is multiplied by; see `MrcStack`.
 
     Raises
     ------
     InputFileError
-        If some are not found: all of them are counted.
+        If stacks are not found: all of them are counted.
     """
+    files = _find_stacks(stacks, source, data_folder)
+    return MrcStack(files, file, section, source, sign=sign)
+
+
+def find_stacks(stacks: Sequence[str], source: Path, data_folder: Path | None) -> list[Path]:
+    """Where each named stack is on this machine, looked for as `open_images` does.
+
+    Raises
+    ------
+    InputFileError
+        If stacks are not found: all of them are counted.
+    """
+    return _find_stacks(stacks, source, data_folder)
+
+
+def warn_of_voxel_size(source: Path, images: MrcStack, pixel_size: float) -> None:
+    """Tell the user of stacks whose headers say something else than `pixel_size`, Å.
+
+    Warns
+    -----
+    DataWarning
+        Naming the first; 0 and 1 are what programs write that do not know.
+    """
+    sizes: Sequence[float] = [header.voxel_size[0] for header in images.headers]
+    differing = [
+        (file, size)
+        for file, size in zip(images.files, sizes, strict=True)
+        if size not in (0, 1) and abs(size - pixel_size) > 0.01 * pixel_size
+    ]
+    if differing:
+        file, size = differing[0]
+        more = f" and {len(differing) - 1} more stacks" if len(differing) > 1 else ""
+        warnings.warn(
+            f"{source}: its pixel size of {pixel_size:g} Å is used, although the header of "
+            f"{file}{more} says {size:g} Å",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
+def _find_stacks(stacks: Sequence[str], source: Path, data_folder: Path | None) -> list[Path]:
     if data_folder is not None and not data_folder.is_dir():
         raise InputFileError(f"{data_folder}: the data folder must be a folder that exists")
     found = [
@@ -71,6 +138,7 @@ def _candidates(stack: str, source: Path, data_folder: Path | None) -> Iterator[
         yield data_folder.joinpath(*parts)
         yield data_folder.joinpath(*parts[-2:])
         yield data_folder / name.name
+        yield data_folder / _IMPORT_NUMBER.sub("", name.name, count=1)
     # The file's own folder before the working one: a file of the same name may lie there.
     for folder in (*source.absolute().parents, *source.resolve().parents):
         yield folder / name

@@ -1,7 +1,7 @@
 """RELION particle files: read as `Particles`, written back with every row of the user's kept."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from cryomix.errors import BoxMismatchError, DataWarning, InputFileError, OutputError
-from cryomix.files.image_names import open_images
+from cryomix.files.image_names import open_images, warn_of_voxel_size
 from cryomix.files.mrc import MrcStack, write_stack
 from cryomix.files.relion_table import RelionTable, particle_block, read_table
 from cryomix.files.star import StarFile, make_block, read_star, write_star
@@ -105,7 +105,7 @@ def read_particles(
     row = torch.arange(len(table))
     _require_box(table, images)
     _warn_of_ignored(table)
-    _warn_of_headers(path, images, pixel_size)
+    warn_of_voxel_size(path, images, pixel_size)
     return Particles(
         images=images,
         poses=_poses(table),
@@ -354,21 +354,3 @@ def _warn_of_ignored(table: RelionTable) -> None:
     if ignored:
         names = ", ".join(f"_{label}" for label in ignored)
         warnings.warn(f"{table.path}: ignored: {names}", DataWarning, stacklevel=3)
-
-
-def _warn_of_headers(path: Path, images: MrcStack, pixel_size: float) -> None:
-    sizes: Sequence[float] = [header.voxel_size[0] for header in images.headers]
-    differing = [
-        (file, size)
-        for file, size in zip(images.files, sizes, strict=True)
-        if size not in (0, 1) and abs(size - pixel_size) > 0.01 * pixel_size
-    ]
-    if differing:
-        file, size = differing[0]
-        more = f" and {len(differing) - 1} more stacks" if len(differing) > 1 else ""
-        warnings.warn(
-            f"{path}: its pixel size of {pixel_size:g} Å is used, although the header of "
-            f"{file}{more} says {size:g} Å",
-            DataWarning,
-            stacklevel=3,
-        )
