@@ -268,6 +268,12 @@ def test_values_out_of_range_are_refused(cs, name, value, message):
     assert refusal(cs) == message
 
 
+def test_a_signalling_nan_is_refused_as_any_other(cs):
+    cs.fields["ctf/df1_A"] = np.array([1e4, np.nan, 1e4], "<f4")
+    cs.fields["ctf/df1_A"].view("<u4")[1] = 0x7F800001
+    assert refusal(cs) == "ctf/df1_A must be finite, got [nan] in row 2"
+
+
 def test_fields_of_another_shape_are_refused(cs):
     cs.fields["alignments3D/pose"] = np.zeros((3, 2), "<f4")
     assert refusal(cs).startswith("alignments3D/pose must hold 3 numbers per particle, got (")

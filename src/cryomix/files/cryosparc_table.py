@@ -75,7 +75,8 @@ class CryosparcTable:
                 f"{self.path}: {name} must hold {width} number{'s' * (width > 1)} per particle, "
                 f"got {self.rows.dtype[name]}"
             )
-        values: np.ndarray = field.reshape(len(self), width).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # some NaN are told of by the processor, too
+            values: np.ndarray = field.reshape(len(self), width).astype(np.float64)
         bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
         if len(bad):
             raise InputFileError(
