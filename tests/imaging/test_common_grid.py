@@ -83,6 +83,14 @@ def test_a_neighbor_outside_the_frame_is_not_folded_in():
     torch.testing.assert_close(first, second)
 
 
+def test_a_blank_image_stays_blank():
+    images = [torch.full((grid.box_size, grid.box_size), 0.1) for grid in GRIDS]
+    stack = CommonGridStack(_Stack(images), GRIDS, torch.arange(5))
+    read = stack.read(torch.arange(5)).flatten(1)
+    assert torch.equal(read.amin(1), read.amax(1))
+    torch.testing.assert_close(read, torch.full_like(read, 0.1))
+
+
 def test_noise_is_equally_strong_in_images_of_every_sampling(make_ctf, poses):
     """Weights of rings, which are the same for all particles, are then right for each."""
     generator = torch.Generator().manual_seed(0)

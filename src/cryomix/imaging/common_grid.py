@@ -19,12 +19,14 @@ def find_grids(
 
     Pixel sizes that differ by less than a ten-thousandth are one, that of the first such image.
     """
-    pairs = torch.stack([box_size.to(torch.float64), pixel_size.double()], dim=1)
-    kinds, kind, count = pairs.unique(dim=0, return_inverse=True, return_counts=True)
+    boxes, box = box_size.unique(return_inverse=True)
+    pixels, pixel = pixel_size.double().unique(return_inverse=True)
+    pair, kind, count = (box * len(pixels) + pixel).unique(return_inverse=True, return_counts=True)
+    kinds = torch.stack([boxes[pair // len(pixels)], pixels[pair % len(pixels)]], dim=1)
     merged = torch.arange(len(kinds))
     for number in range(1, len(kinds)):  # sorted by box size, then by pixel size
-        (box, pixel), (last_box, last_pixel) = kinds[number], kinds[merged[number - 1]]
-        if box == last_box and pixel - last_pixel <= _SAME_PIXEL_SIZE * last_pixel:
+        (edge, size), (last_edge, last_size) = kinds[number], kinds[merged[number - 1]]
+        if edge == last_edge and size - last_size <= _SAME_PIXEL_SIZE * last_size:
             merged[number] = merged[number - 1]
     total = torch.zeros(len(kinds), dtype=torch.int64).index_add(0, merged, count)
     first = torch.full((len(kinds),), len(kind)).scatter_reduce(
@@ -117,13 +119,15 @@ class _Resampling:
 
     def __call__(self, image: Float[Tensor, "batch n n"]) -> Float[Tensor, "batch m m"]:
         image = image[:, self._kept, self._kept]
+        # Blank images stay so: what rounding leaves of them would pass for one.
+        inside = self._inside * (image.amax(dim=(-2, -1)) > image.amin(dim=(-2, -1)))[:, None, None]
         background = image[:, self._background].mean(dim=1)[:, None, None]
         if self._is_same:
             image_ft = to_fourier(image - background)
         else:
             columns = (image - background).to(self._columns.dtype) @ self._columns.mT
             image_ft = self._scale * (self._rows @ columns)
-        return to_real(image_ft * self._inside) + background
+        return to_real(image_ft * inside) + background
 
 
 def _waves(
