@@ -15,6 +15,7 @@ from cryomix.commands.demo import demo
 from cryomix.commands.device import is_quiet, may_complain
 from cryomix.commands.draw import draw
 from cryomix.commands.evaluate import evaluate
+from cryomix.commands.export import export
 from cryomix.commands.neutral import neutral
 from cryomix.commands.reconstruct import reconstruct
 from cryomix.commands.refine_poses import refine_poses
@@ -42,7 +43,7 @@ app = App(
 )
 for _command in (
     demo, simulate, check, neutral, train, analyze, trajectory, reconstruct, decode, draw,
-    refine_poses, evaluate, run, reproduce,
+    refine_poses, evaluate, export, run, reproduce,
 ):  # fmt: skip
     app.command(_command)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from cryomix.errors import BoxMismatchError, DataWarning, InputFileError, MissingColumnError
+from cryomix.errors import InputFileError, MissingColumnError
 from cryomix.files.mrc import find_bad_images, open_stack, read_volume
 from cryomix.files.relion import read_particles, read_poses, write_particles
 from cryomix.files.star import read_star, write_star
@@ -20,25 +20,6 @@ from cryomix.imaging.volume import crop_volume, project_volume
 @pytest.fixture(scope="module")
 def data(shared_folder):
     return shared_folder / "data"
-
-
-def euler_matrix(rot, tilt, psi):
-    """RELION's published formula, typed in."""
-    a, b, c = np.deg2rad([rot, tilt, psi])
-    ca, sa, cb, sb, cc, sc = np.cos(a), np.sin(a), np.cos(b), np.sin(b), np.cos(c), np.sin(c)
-    return np.array([
-        [cc * cb * ca - sc * sa, cc * cb * sa + sc * ca, -cc * sb],
-        [-sc * cb * ca - cc * sa, -sc * cb * sa + cc * ca, sc * sb],
-        [sb * ca, sb * sa, cb],
-    ])  # fmt: skip
-
-
-def sparse_stack(path, images, box_size, pixel_size=0.0):
-    """A stack of zeros that takes no room on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with mrcfile.new_mmap(path, (images, box_size, box_size), mrc_mode=2, overwrite=True) as file:
-        file.set_image_stack()
-        file.voxel_size = pixel_size
 
 
 def test_every_star_file_comes_out_as_it_went_in(data, tmp_path):
@@ -73,64 +54,6 @@ def test_blocks_of_relion_itself(data):
     fsc = read_star(folder / "postprocess.star").block("fsc")
     assert fsc.floats("rlnAngstromResolution")[:3].tolist() == [999.0, 720.0, 360.0]
     assert len(read_star(folder / "empty_loop.star").block("")) == 0
-
-
-def test_relion_3_0(data, tmp_path):
-    """The file gives no amplitude contrast, which is not guessed."""
-    source = data / "metadata/relion/cryodrgn_FinalRefinement-OriginalParticles-PfCRT.star"
-    with pytest.raises(MissingColumnError, match=r"data_images lacks _rlnAmplitudeContrast$"):
-        read_particles(source)
-    path = tmp_path / "complete.star"
-    write_particles(source, path, added={"rlnAmplitudeContrast": np.full(5, 0.1)})
-    sparse_stack(tmp_path / "Extract/job012" / f"{source.stem[9:]}.mrcs", 5, 32, 1.035)
-    particles = read_particles(path)
-    assert particles.pixel_size == pytest.approx(1.035)
-    assert particles.half_set.tolist()[:4] == [2, 1, 2, 2]
-    assert particles.ctf.defocus_u[0] == 15686.0
-    assert particles.ctf.spherical_aberration_mm[0] == pytest.approx(0.001)
-    expected = euler_matrix(16.093530, 86.352776, 98.225690)
-    np.testing.assert_allclose(particles.poses.rotation[0], expected, atol=1e-6)
-    expected = [0.14063 * 1.035, 0.04688 * 1.035]
-    assert particles.poses.shift[0].tolist() == pytest.approx(expected, rel=1e-5)
-
-
-def test_relion_3_1_with_aberrations(data, tmp_path):
-    source = data / "metadata/relion/isecc_rln3.1_aberrations.star"
-    with pytest.raises(InputFileError, match=r"1 of 1 image stacks not found: fivefold_MotionCo"):
-        read_particles(source)
-    name = read_star(source).block("particles").column("rlnImageName")[0].split("@")[1]
-    sparse_stack(tmp_path / name, 1, 300, 1.1)
-    with pytest.warns(DataWarning, match="ignored: .*_rlnMagMat00.*_rlnOddZernike"):
-        particles = read_particles(source, data_folder=tmp_path)
-    assert (particles.pixel_size, particles.box_size) == (1.1, 300)
-    assert particles.ctf.voltage_kv.tolist() == [300.0]
-    assert particles.ctf.amplitude_contrast.tolist() == pytest.approx([0.1])
-    assert particles.poses.shift[0].tolist() == pytest.approx([0.73605, -0.363950])
-    expected = euler_matrix(-23.43405, 23.114279, -69.18217)
-    np.testing.assert_allclose(particles.poses.rotation[0], expected, atol=1e-6)
-
-
-def test_relion_5(data, tmp_path):
-    source = data / "metadata/relion/cryodrgn_relion5.star"
-    for name in ("toy_images_a.mrcs", "toy_images_b.mrcs"):
-        sparse_stack(tmp_path / name, 17, 448, 0.89)
-    with pytest.warns(DataWarning, match="ignored: .*_rlnBeamTiltX.*_rlnEvenZernike"):
-        particles = read_particles(source, data_folder=tmp_path)
-    assert (len(particles), particles.pixel_size, particles.box_size) == (17, 0.89, 448)
-    assert particles.ctf.voltage_kv[0] == 100.0
-    assert particles.poses.shift[1].tolist() == pytest.approx([-1.259694, -2.626956])
-    expected = euler_matrix(111.508618, 36.742536, 141.158035)
-    np.testing.assert_allclose(particles.poses.rotation[0], expected, atol=1e-6)
-
-
-def test_optics_groups_of_other_pixel_sizes_are_named(data):
-    path = data / "stacks/cryodrgn_relion31/relion31.6opticsgroups.star"
-    with pytest.raises(BoxMismatchError) as caught:
-        read_particles(path)
-    assert str(caught.value) == (
-        f"{path}: all particles must have one pixel size, "
-        "got 1.25 Å (optics group opticsGroup6) and 1.24 Å (optics group opticsGroup4)"
-    )
 
 
 def test_particles_without_poses_are_refused_but_their_images_read(data):

@@ -179,8 +179,22 @@ def test_rows_picked_by_the_user_bring_their_latents(job, inputs):
     picked.write_text("".join([*lines[:3], *lines[3::2]]))
     latents = read_array(job / "latents.npy")
     np.testing.assert_allclose(read_latents(picked, 1), latents[::2], atol=1e-6)
-    with pytest.raises(MissingColumnError, match="row 1: cryomixLatent2 must be a finite number"):
+    with pytest.raises(MissingColumnError, match="row 1 has no cryomixLatent2"):
         read_latents(picked, 2)
+
+
+def test_a_selection_is_a_list_for_eman2(job, capsys):
+    out = job.with_name("chosen.lst")
+    chosen = ["--select", "cluster:2", "--select", "score<-0.5"]
+    assert call("export", job, "--to", "star", "-o", job.with_name("a.star"), *chosen) == 2
+    assert "write them to a .lst file" in capsys.readouterr().err
+    assert call("export", job, "--to", "lst", "-o", out, *chosen) == 0
+    expected = [
+        values
+        for values in records(job / "particles.lst")
+        if values["cryomixCluster"] == 2 and values["score"] < -0.5
+    ]
+    assert records(out) == expected
 
 
 def test_refined_poses_go_into_a_list(job, capsys):

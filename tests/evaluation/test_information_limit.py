@@ -11,7 +11,7 @@ from cryomix.evaluation.information_limit import (
     state_posterior,
 )
 from cryomix.evaluation.truth import TrueStates, read_states
-from cryomix.geometry.fourier import FourierGrid, to_real
+from cryomix.geometry.fourier import FourierGrid, to_fourier, to_real
 from cryomix.imaging.ctf import evaluate_ctf
 from cryomix.imaging.particles import Particles
 from cryomix.imaging.projection_reference import project_gaussians_reference
@@ -86,6 +86,23 @@ def test_the_posterior_is_bayes_rule_in_real_space(observe):
     expected = torch.stack(odds, dim=1).softmax(dim=1)
     assert posterior.numpy() == pytest.approx(expected.numpy(), abs=0.08)
     assert np.ptp(expected.numpy()) > 0.5
+
+
+def test_where_images_hold_nothing_they_say_nothing(observe, memory_stack):
+    """Noise that was filtered off is not noise of power zero, which would be sure of anything."""
+    particles, states = observe(3.0)
+    noise = estimate_noise(particles, states, EVERYONE)
+    whole = state_posterior(particles, states, EVERYONE, noise)
+    inside = particles.grid.radius < 0.6 / (2 * particles.pixel_size)
+    filtered = to_real(to_fourier(particles.images.read(EVERYONE)) * inside)
+    limited = replace(particles, images=memory_stack(filtered))
+    noise = estimate_noise(limited, states, EVERYONE)
+    ring = particles.grid.ring_of(2 * particles.pixel_size / 0.6)
+    assert noise.power[: ring - 1].isfinite().all()
+    assert noise.power[ring + 2 :].isinf().all()
+    part = state_posterior(limited, states, EVERYONE, noise)
+    assert part.isfinite().all()
+    assert (part - whole).abs().mean() < 0.05
 
 
 def test_probabilities_are_true(observe):

@@ -268,6 +268,12 @@ def test_values_out_of_range_are_refused(cs, name, value, message):
     assert refusal(cs) == message
 
 
+def test_a_signalling_nan_is_refused_as_any_other(cs):
+    cs.fields["ctf/df1_A"] = np.array([1e4, np.nan, 1e4], "<f4")
+    cs.fields["ctf/df1_A"].view("<u4")[1] = 0x7F800001
+    assert refusal(cs) == "ctf/df1_A must be finite, got [nan] in row 2"
+
+
 def test_fields_of_another_shape_are_refused(cs):
     cs.fields["alignments3D/pose"] = np.zeros((3, 2), "<f4")
     assert refusal(cs).startswith("alignments3D/pose must hold 3 numbers per particle, got (")
@@ -277,14 +283,21 @@ def test_fields_of_another_shape_are_refused(cs):
     assert refusal(cs, MissingColumnError).startswith("lacks uid")
 
 
-def test_boxes_and_pixel_sizes_must_agree(cs):
-    cs.set("blob/psize_A", 2.0, 2.5)
-    assert refusal(cs, BoxMismatchError) == (
-        "all particles must have one pixel size, got 2 Å (row 1) and 2.5 Å (row 2)"
+def test_images_of_several_pixel_sizes_are_put_on_one_grid(cs):
+    cs.set("blob/psize_A", 2.0, 2.0, 2.02)
+    with pytest.warns(DataWarning) as caught:
+        particles = read_particles(cs.write())
+    assert str(caught[0].message) == (
+        f"{cs.path}: images of several pixel or box sizes are put on the grid of the first: "
+        "2 of 8 px of 2 Å (row 1), 1 of 8 px of 2.02 Å (row 3); detail finer than 4.04 Å, which "
+        "not all hold, is set aside"
     )
-    cs.set("blob/psize_A", 2.0)
-    cs.set("blob/shape", (16, 16))
-    assert refusal(cs, BoxMismatchError).startswith("blob/shape is 16 px but the images of ")
+    assert (particles.pixel_size, particles.box_size, particles.limit) == (2.0, 8, 4.04)
+
+
+def test_boxes_must_be_those_of_the_stacks(cs):
+    cs.set("blob/shape", (8, 8), (16, 16), (8, 8))
+    assert refusal(cs, BoxMismatchError).startswith("blob/shape is 16 x 16 px but the images of ")
     cs.set("blob/shape", (8, 8))
     cs.set("blob/idx", 3)
     assert refusal(cs).startswith("row 1 asks for image 4 of ")

@@ -110,29 +110,15 @@ def test_flipped_phases_are_known(particle_file):
     assert read_particles(particle_file.write()).has_flipped_phases
 
 
-def test_groups_of_another_pixel_size_or_box_are_refused_by_name(particle_file):
-    first = particle_file.optics[0]
-    other = {"rlnOpticsGroup": 2, "rlnOpticsGroupName": "second"}
-    particle_file.set("rlnOpticsGroup", 1, 1, 2)
-    particle_file.optics = [first, first | other | {"rlnImagePixelSize": 2.1}]
+def test_images_must_have_the_box_that_the_file_says(particle_file):
+    particle_file.optics = [particle_file.optics[0] | {"rlnImageSize": 10}]
     path = particle_file.write()
     with pytest.raises(BoxMismatchError) as caught:
         read_particles(path)
+    stack = path.parent / "stack.mrcs"
     assert str(caught.value) == (
-        f"{path}: all particles must have one pixel size, "
-        "got 2 Å (optics group opticsGroup1) and 2.1 Å (optics group second)"
+        f"{path}: _rlnImageSize is 10 px but the images of {stack} have 8 px"
     )
-    particle_file.optics = [first, first | other | {"rlnImageSize": 10}]
-    particle_file.write()
-    with pytest.raises(BoxMismatchError, match=r"one box size, got 8 px .*1\) and 10 px .*second"):
-        read_particles(path)
-    particle_file.optics = [first | {"rlnImageSize": 10}]
-    particle_file.set("rlnOpticsGroup", 1)
-    particle_file.write()
-    with pytest.raises(
-        BoxMismatchError, match=r"_rlnImageSize is 10 px but the images of .*stack\.mrcs have 8 px"
-    ):
-        read_particles(path)
 
 
 def test_a_group_that_no_particle_uses_may_differ(particle_file):
@@ -255,6 +241,36 @@ def test_what_is_ignored_is_said(particle_file):
     (warning,) = caught
     expected = f"{path}: ignored: _rlnMagMat00, _rlnBeamTiltX, _rlnOddZernike"
     assert str(warning.message) == expected
+
+
+def test_optics_groups_of_what_is_ignored_are_said(particle_file):
+    """But not those that no particle has."""
+    first = particle_file.optics[0]
+    names = ("plain", "tilted", "both", "unused")
+    particle_file.optics = [
+        first | {"rlnOpticsGroup": number, "rlnOpticsGroupName": name} | other
+        for number, (name, other) in enumerate(
+            zip(
+                names,
+                (
+                    {"rlnBeamTiltX": 0.0, "rlnEvenZernike": "[0,0,-0.0]", "rlnMagMat01": 0.0},
+                    {"rlnBeamTiltX": -0.2, "rlnEvenZernike": "[0,0,0.0]", "rlnMagMat01": 0.0},
+                    {"rlnBeamTiltX": 0.1, "rlnEvenZernike": "[0,2e-3,0]", "rlnMagMat01": 0.0},
+                    {"rlnBeamTiltX": 0.0, "rlnEvenZernike": "[0,0,0]", "rlnMagMat01": 0.5},
+                ),
+                strict=True,
+            ),
+            start=1,
+        )
+    ]
+    particle_file.set("rlnOpticsGroup", 1, 2, 3)
+    path = particle_file.write()
+    with pytest.warns(DataWarning) as caught:
+        read_particles(path)
+    assert [str(warning.message) for warning in caught] == [
+        f"{path}: ignored: _rlnBeamTiltX (optics group tilted, optics group both), "
+        "_rlnEvenZernike (optics group both)"
+    ]
 
 
 @pytest.mark.parametrize(("header", "warned"), [(0.0, 0), (1.0, 0), (2.01, 0), (3.0, 1)])

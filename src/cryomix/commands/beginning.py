@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cryomix.files.job import JobFolder
     from cryomix.files.neutral_model import StoredNeutral
     from cryomix.imaging.particles import Particles
+    from cryomix.options import TrainingOptions
 
 
 StartJob = Annotated[
@@ -66,7 +67,7 @@ def find_beginning(
     start: Path | None,
     clusters: Sequence[int],
     data_folder: Path | None,
-    seed: int,
+    options: "TrainingOptions",
 ) -> Beginning:
     """`particles` and `neutral` as they are given, or what the job `start` says of its clusters.
 
@@ -74,7 +75,24 @@ def find_beginning(
     ------
     OptionError
         If too little is given, or too much.
+    ResolutionError
+        If the particles do not hold the detail that `options` ask for.
     """
+    from cryomix.imaging.particles import working_grid
+
+    begin = _begin(particles, neutral, start, clusters, data_folder, options.seed)
+    working_grid(begin.particles, options.resolution or begin.neutral.resolution)
+    return begin
+
+
+def _begin(
+    particles: Path | None,
+    neutral: Path | None,
+    start: Path | None,
+    clusters: Sequence[int],
+    data_folder: Path | None,
+    seed: int,
+) -> Beginning:
     from cryomix.errors import OptionError
 
     if start is not None:

@@ -96,8 +96,8 @@ def _find_problems(
 
 
 def default_resolution(particles: "Particles") -> float:
-    """Finest detail compared, Å: three pixels, at least 10 Å."""
-    return max(3 * particles.pixel_size, 10.0)
+    """Finest detail compared, Å: three pixels, at least 10 Å, and no finer than the images."""
+    return max(3 * particles.pixel_size, 10.0, particles.finest)
 
 
 def _describe(source: Path, particles: "Particles") -> None:

@@ -152,10 +152,9 @@ def _fit_particles(
     from cryomix.reconstruction.resolution import surround
 
     wanted = options.resolution or default_resolution(particles)
-    if wanted < 2 * particles.pixel_size:
+    if wanted < particles.finest:
         raise ResolutionError(
-            f"resolution {wanted:g} Å: finer than twice the pixel size, "
-            f"{2 * particles.pixel_size:g} Å"
+            f"resolution {wanted:g} Å: finer than twice the pixel size, {particles.finest:g} Å"
         )
     generator = torch.Generator().manual_seed(options.seed)
     sample = torch.randperm(len(particles), generator=generator)[:_SAMPLE].sort().values

@@ -92,6 +92,20 @@ def stack_place(job: "JobFolder") -> tuple[Path | None, Path]:
     return folder, Path(options.get("beside", options["particles"]))
 
 
+def find_particles(job: "JobFolder") -> Path:
+    """The particle file of `job`, with latents and clusters.
+
+    Raises
+    ------
+    CheckpointError
+        If the job does not say of which kind it is, or it is not there.
+    """
+    file = job.particles(stack_place(job)[1])
+    if not file.is_file():
+        raise CheckpointError(f"{file}: there is no such file")
+    return file
+
+
 def take_half_of(particles: "Particles", half: "Half", source: Path) -> "Particles":
     """One half set of `particles`, which came from `source`.
 

@@ -69,12 +69,15 @@ def run(
     from cryomix.files.agreement import read_consensus, read_mask
     from cryomix.files.job import create_job
     from cryomix.files.particle_file import read_particles
+    from cryomix.imaging.particles import working_grid
 
     device = prepare_device(runtime)
     dataset = read_particles(particles, data_folder=datadir)
     consensus = read_consensus(volume, dataset)
     region = read_mask(mask, consensus) if mask else None
     require_focus(focus, dataset, options)
+    resolution = options.resolution or default_resolution(dataset)
+    working_grid(dataset, resolution)  # refuses what its images do not hold
     require_symmetry(consensus, volume, options.symmetry, default_resolution(dataset))
     job = create_job(out, resume=resume)
     if not job.run_record.is_file():
@@ -89,7 +92,7 @@ def run(
     inputs = [path for path in (particles, volume, mask, *focus) if path is not None]
     record_job(job, "run", settings, inputs, options.seed, device)
 
-    fit = NeutralOptions(resolution=options.resolution, gaussians=gaussians, seed=options.seed)
+    fit = NeutralOptions(resolution=resolution, gaussians=gaussians, seed=options.seed)
     source, dataset = expand_particles(job, particles, dataset, datadir, options.symmetry)
     run_into(job, source, dataset, consensus, region, fit, options, device, focus)
 

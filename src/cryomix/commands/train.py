@@ -72,7 +72,7 @@ def train(
     from cryomix.processes import agree, is_first_process
 
     device = prepare_device(runtime, in_many=True)
-    begin = find_beginning(particles, neutral, start, clusters, datadir, options.seed)
+    begin = find_beginning(particles, neutral, start, clusters, datadir, options)
     require_focus(focus, begin.particles, options, begin.neutral.model)
     require_symmetric_model(begin.neutral, begin.particles, options.symmetry)
     job = JobFolder(out)

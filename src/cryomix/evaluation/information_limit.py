@@ -31,7 +31,8 @@ class SeenNoise:
     gain
         Image = gain · CTF · projection + noise.
     power
-        Mean squared noise of a coefficient on each ring, the corners beyond Nyquist included.
+        Mean squared noise of a coefficient on each ring, the corners beyond Nyquist included;
+        infinite where the images hold nothing, as beyond a band limit.
     """
 
     gain: float
@@ -63,12 +64,14 @@ def estimate_noise(
     cross, signal, total = sums[:, 1:]  # the mean of each image was taken off
     ones = torch.ones(len(index), grid.box_size, grid.half_size)
     coefficients = _sum_over_all_rings(ones, grid)[1:]
-    power = total / coefficients
+    empty = total < 1e-6 * (total.sum() / coefficients.sum()) * coefficients
+    power = torch.where(empty, math.inf, total / coefficients)
     gain = torch.zeros(())
     for _ in range(_ROUNDS):
         gain = (cross / power).sum() / (signal / power).sum().clamp_min(1e-30)
         power = (total - 2 * gain * cross + gain.square() * signal) / coefficients
         power = power.clamp_min(1e-9 * float(total.sum() / coefficients.sum()))
+        power = torch.where(empty, math.inf, power)
     return SeenNoise(float(gain), torch.cat([power[:1], power]).float())
 
 

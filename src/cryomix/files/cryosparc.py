@@ -19,8 +19,9 @@ from cryomix.files.cryosparc_table import (
     with_fields,
     write_rows,
 )
-from cryomix.files.image_names import open_sections, warn_of_voxel_size
+from cryomix.files.image_names import open_sections
 from cryomix.files.mrc import MrcStack
+from cryomix.files.sampled_images import put_on_one_grid
 from cryomix.geometry.poses import Poses, turn, turn_between
 from cryomix.imaging.ctf import Ctf
 from cryomix.imaging.particles import Particles
@@ -81,7 +82,7 @@ def read_particles(
     MissingColumnError
         If a field of pose, CTF or pixel size is absent.
     BoxMismatchError
-        If particles differ in pixel size or box size, or the stacks in box size.
+        If stacks have another box size than the file says.
     InputFileError
         If a file is missing, malformed or truncated, a value is not finite or out of range, or
         the poses are those of several classes.
@@ -89,29 +90,30 @@ def read_particles(
     Warns
     -----
     DataWarning
-        If aberrations are set aside, `blob/sign` is absent, or stacks claim another pixel size.
+        If aberrations are set aside, `blob/sign` is absent, stacks claim another pixel size, or
+        images of several pixel or box sizes are put on one grid.
     """
     table = read_table(path, _NEEDS)
     _refuse_classes(table)
     table.require(_NEEDS)
-    size = table.common_value(table.in_range(_PIXEL, above=0.0), "pixel size", "Å")
-    images = _open_images(table, beside or path, data_folder)
-    first = torch.from_numpy(images.first_of_each())
-    row = torch.arange(len(table))
-    _require_box(table, images)
-    _warn_of_ignored(table)
     # The field is of single precision: 0.6575 Å is stored as 0.65750003.
-    pixel_size = round(size, 6)
-    warn_of_voxel_size(path, images, pixel_size)
+    pixel_size = table.in_range(_PIXEL, above=0.0).round(6)
+    stack = _open_images(table, beside or path, data_folder)
+    _require_box(table, stack)
+    images = put_on_one_grid(stack, pixel_size, path, lambda row: f"row {row + 1}")
+    _warn_of_ignored(table)
+    first = torch.from_numpy(images.first_of_each)
+    row = torch.arange(len(table))
     return Particles(
-        images=images,
+        images=images.stack,
         poses=_poses(table),
         ctf=_ctf(table),
-        pixel_size=pixel_size,
-        box_size=images.box_size,
+        pixel_size=images.grid.pixel_size,
+        box_size=images.grid.box_size,
         half_set=_half_set(table, first),
         source_row=row,
         same_image=None if torch.equal(first, row) else first,
+        limit=images.limit,
     )
 
 
@@ -121,6 +123,21 @@ def read_poses(path: Path) -> Poses:
     _refuse_classes(table)
     table.require(_POSE_NEEDS)
     return _poses(table)
+
+
+def read_column(path: Path, name: str) -> Float64[np.ndarray, "particles"]:
+    """One field of one number per particle.
+
+    Raises
+    ------
+    MissingColumnError
+        If there is none of this name.
+    InputFileError
+        If it does not hold one finite number per particle.
+    """
+    table = read_table(path, (name,))
+    table.require((name,))
+    return table.numbers(name)[:, 0]
 
 
 def write_particles(
@@ -230,7 +247,9 @@ def _open_images(table: CryosparcTable, source: Path, data_folder: Path | None) 
     file = np.array([file_of_stack.setdefault(name, len(file_of_stack)) for name in names])
     stacks = [_stack_name(name, table.path) for name in file_of_stack]
     section = table.in_range(_INDEX, above=-1.0, below=_MOST_IMAGES).astype(np.int64)
-    return open_sections(stacks, file, section, source, data_folder, sign=_sign(table))
+    return open_sections(
+        stacks, file, section, source, data_folder, several_boxes=True, sign=_sign(table)
+    )
 
 
 def _stack_name(name: str | bytes, path: Path) -> str:
@@ -300,15 +319,16 @@ def _refuse_classes(table: CryosparcTable) -> None:
         )
 
 
-def _require_box(table: CryosparcTable, images: MrcStack) -> None:
+def _require_box(table: CryosparcTable, stack: MrcStack) -> None:
     if not table.has(_SHAPE):
         return
     shape = table.numbers(_SHAPE, 2)
-    size = table.common_value(shape.max(axis=1), "box size", "px")
-    if (shape != images.box_size).any():
+    other = np.flatnonzero((shape != stack.box_sizes[:, None]).any(axis=1))
+    if len(other):
+        row = int(other[0])
         raise BoxMismatchError(
-            f"{table.path}: {_SHAPE} is {size:g} px "
-            f"but the images of {images.files[0]} have {images.box_size} px"
+            f"{table.path}: {_SHAPE} is {shape[row, 1]:g} x {shape[row, 0]:g} px "
+            f"but the images of {stack.file_of(row)} have {stack.box_sizes[row]} px"
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, Int64, Integer, Shaped
 
-from cryomix.errors import BoxMismatchError, InputFileError, MissingColumnError
+from cryomix.errors import InputFileError, MissingColumnError
 from cryomix.files.array_header import HEADER_BYTES, ArrayHeader, parse_array_header
 from cryomix.files.atomic import write_atomically
 
@@ -75,7 +75,8 @@ class CryosparcTable:
                 f"{self.path}: {name} must hold {width} number{'s' * (width > 1)} per particle, "
                 f"got {self.rows.dtype[name]}"
             )
-        values: np.ndarray = field.reshape(len(self), width).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # some NaN are told of by the processor, too
+            values: np.ndarray = field.reshape(len(self), width).astype(np.float64)
         bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
         if len(bad):
             raise InputFileError(
@@ -102,25 +103,6 @@ class CryosparcTable:
                 f"{self.path}: {name} must be {rule}, got {values[bad[0]]:g} in row {bad[0] + 1}"
             )
         return values
-
-    def common_value(
-        self, values: Float64[np.ndarray, "particles"], quantity: str, unit: str
-    ) -> float:
-        """The value that all particles share, to a ten-thousandth.
-
-        Raises
-        ------
-        BoxMismatchError
-            If they do not.
-        """
-        first = float(values[0])
-        other = np.flatnonzero(np.abs(values - first) > 1e-4 * abs(first))
-        if len(other):
-            raise BoxMismatchError(
-                f"{self.path}: all particles must have one {quantity}, got {first:g} {unit} "
-                f"(row 1) and {values[other[0]]:g} {unit} (row {other[0] + 1})"
-            )
-        return first
 
 
 def read_table(path: Path, wanted: Sequence[str]) -> CryosparcTable:

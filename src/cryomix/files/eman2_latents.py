@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int64, Shaped
 
-from cryomix.errors import MissingColumnError
 from cryomix.files.eman2 import LATENT, write_particles
 from cryomix.files.eman2_list import read_list
 
@@ -36,20 +35,11 @@ def read_latents(path: Path, latent_size: int) -> Float[np.ndarray, "rows latent
     Raises
     ------
     MissingColumnError
-        If a row has fewer than `latent_size` of them, or they are no numbers.
+        If a row has fewer than `latent_size` of them.
     """
     listing = read_list(path)
-    latent = np.empty((len(listing), latent_size), np.float32)
-    for row in range(len(listing)):
-        record = listing.record(row)
-        for place, key in enumerate(_keys(latent_size)):
-            value = record.get(key)
-            if not isinstance(value, int | float) or not np.isfinite(value):
-                raise MissingColumnError(
-                    f"{path}: row {row + 1}: {key} must be a finite number, got {value!r:.40}"
-                )
-            latent[row, place] = value
-    return latent
+    columns = [listing.numbers(key) for key in _keys(latent_size)]
+    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def _keys(latent_size: int) -> list[str]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
-from cryomix.errors import InputFileError
+from cryomix.errors import InputFileError, MissingColumnError
 from cryomix.files.atomic import write_atomically
 
 _LONGEST_LINE = 2**20
@@ -75,6 +75,26 @@ class ImageList:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
             raise self.malformed(row, f"malformed JSON: {error}") from error
+
+    def numbers(self, key: str) -> Float64[np.ndarray, "rows"]:
+        """What each row says under a key.
+
+        Raises
+        ------
+        MissingColumnError
+            If a row says nothing there.
+        InputFileError
+            If it is no finite number.
+        """
+        values = np.empty(len(self))
+        for row in range(len(self)):
+            value = self.record(row).get(key)
+            if value is None:
+                raise MissingColumnError(f"{self.path}: row {row + 1} has no {key}")
+            if not isinstance(value, int | float) or not np.isfinite(value):
+                raise self.malformed(row, f"{key} must be a finite number, got {value!r:.40}")
+            values[row] = value
+        return values
 
     def malformed(self, row: int, what: str) -> InputFileError:
         """An error that names a row, from 1."""

@@ -1,14 +1,13 @@
 """Names of images, ``000012@folder/stack.mrcs``, and where on this machine the stacks are."""
 
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from cryomix.errors import DataWarning, InputFileError
+from cryomix.errors import InputFileError
 from cryomix.files.mrc import MrcStack
 
 _NAMED_IN_MESSAGES = 3
@@ -16,11 +15,24 @@ _NAMED_IN_MESSAGES = 3
 _IMPORT_NUMBER = re.compile(r"\A\d{15,24}_(?=.)", re.ASCII)
 
 
-def open_images(names: Sequence[str], source: Path, data_folder: Path | None) -> MrcStack:
+def open_images(
+    names: Sequence[str], source: Path, data_folder: Path | None, *, several_boxes: bool = False
+) -> MrcStack:
     """The images that a metadata file names, counted from 1 within each stack.
 
     A stack is looked for, in this order, in `data_folder` (whole name, last two components, last
     component), in the folder of `source` and each of its parents, and in the working folder.
+
+    Parameters
+    ----------
+    names
+        One per particle, ``000012@folder/stack.mrcs``.
+    source
+        The metadata file.
+    data_folder
+        Where stacks are looked for first.
+    several_boxes
+        Whether the stacks may differ in box size; see `MrcStack`.
 
     Raises
     ------
@@ -39,7 +51,9 @@ def open_images(names: Sequence[str], source: Path, data_folder: Path | None) ->
             )
         file[row] = file_of_stack.setdefault(stack, len(file_of_stack))
         section[row] = int(number) - 1
-    return open_sections(list(file_of_stack), file, section, source, data_folder)
+    return open_sections(
+        list(file_of_stack), file, section, source, data_folder, several_boxes=several_boxes
+    )
 
 
 def open_sections(
@@ -49,6 +63,7 @@ def open_sections(
     source: Path,
     data_folder: Path | None,
     *,
+    several_boxes: bool = False,
     sign: Float32[np.ndarray, "images"] | None = None,
 ) -> MrcStack:
     """The images at places that a metadata file gives, looked for as `open_images` does.
@@ -63,16 +78,17 @@ def open_sections(
         Index into `stacks` of each image, and its place there, from 0.
     source, data_folder
         As in `open_images`.
-    sign
-        What each image is multiplied by; see `MrcStack`.
+    several_boxes, sign
+        Whether the stacks may differ in box size, and what each image is multiplied by; see
+        `MrcStack`.
 
     Raises
     ------
     InputFileError
         If stacks are not found: all of them are counted.
     """
-    files = _find_stacks(stacks, source, data_folder)
-    return MrcStack(files, file, section, source, sign=sign)
+    paths = _find_stacks(stacks, source, data_folder)
+    return MrcStack(paths, file, section, source, several_boxes=several_boxes, sign=sign)
 
 
 def find_stacks(stacks: Sequence[str], source: Path, data_folder: Path | None) -> list[Path]:
@@ -84,31 +100,6 @@ def find_stacks(stacks: Sequence[str], source: Path, data_folder: Path | None) -
         If stacks are not found: all of them are counted.
     """
     return _find_stacks(stacks, source, data_folder)
-
-
-def warn_of_voxel_size(source: Path, images: MrcStack, pixel_size: float) -> None:
-    """Tell the user of stacks whose headers say something else than `pixel_size`, Å.
-
-    Warns
-    -----
-    DataWarning
-        Naming the first; 0 and 1 are what programs write that do not know.
-    """
-    sizes: Sequence[float] = [header.voxel_size[0] for header in images.headers]
-    differing = [
-        (file, size)
-        for file, size in zip(images.files, sizes, strict=True)
-        if size not in (0, 1) and abs(size - pixel_size) > 0.01 * pixel_size
-    ]
-    if differing:
-        file, size = differing[0]
-        more = f" and {len(differing) - 1} more stacks" if len(differing) > 1 else ""
-        warnings.warn(
-            f"{source}: its pixel size of {pixel_size:g} Å is used, although the header of "
-            f"{file}{more} says {size:g} Å",
-            DataWarning,
-            stacklevel=3,
-        )
 
 
 def _find_stacks(stacks: Sequence[str], source: Path, data_folder: Path | None) -> list[Path]:

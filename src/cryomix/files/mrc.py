@@ -4,6 +4,7 @@ import bz2
 import gzip
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from cryomix.errors import BoxMismatchError, InputFileError
 from cryomix.files.atomic import write_atomically
 from cryomix.files.mrc_header import HEADER_BYTES, MrcHeader, make_header, parse_header
 from cryomix.files.open_files import OpenFiles
+from cryomix.imaging.common_grid import CommonGridStack
 from cryomix.imaging.particles import ImageStack
 from cryomix.imaging.volume import Volume
 
@@ -37,6 +39,8 @@ class MrcStack:
         The metadata file that lists the images, for messages.
     sign
         1 or −1: what each image is multiplied by as it is read, so that protein is positive.
+    several_boxes
+        Whether the files may differ in box size; only images of one are then read at a time.
 
     Raises
     ------
@@ -55,6 +59,7 @@ class MrcStack:
         source: Path | None = None,
         *,
         sign: Float[np.ndarray, "images"] | None = None,
+        several_boxes: bool = False,
     ) -> None:
         self._sign = sign
         self.files = tuple(files)
@@ -62,7 +67,8 @@ class MrcStack:
         self._file = file
         self._section = section
         self._open_files = OpenFiles(self.files, _OPEN_FILES)
-        _require_one_box(self.files, self.headers)
+        if not several_boxes:
+            _require_one_box(self.files, self.headers)
         self._require_images(source)
 
     def __len__(self) -> int:
@@ -70,8 +76,25 @@ class MrcStack:
 
     @property
     def box_size(self) -> int:
-        """Edge of the images, pixels."""
-        return self.headers[0].columns
+        """Edge of the images, pixels; of the first where there are several boxes."""
+        return int(self.box_sizes[0]) if len(self) else self.headers[0].columns
+
+    @cached_property
+    def box_sizes(self) -> Int64[np.ndarray, "images"]:
+        """Edge of each image, pixels."""
+        return np.array([header.columns for header in self.headers], np.int64)[self._file]
+
+    def file_of(self, image: int) -> Path:
+        """The file that an image lies in."""
+        return self.files[self._file[image]]
+
+    def header_pixel_sizes(self) -> list[tuple[Path, float, int]]:
+        """Of each file, the pixel size in its header, Å, and its first image in this stack."""
+        used, first = np.unique(self._file, return_index=True)
+        return [
+            (self.files[file], self.headers[file].voxel_size[0], int(image))
+            for file, image in zip(used, first, strict=True)
+        ]
 
     def first_of_each(self) -> Int64[np.ndarray, "images"]:
         """Index of the first image that is the same section of the same file."""
@@ -104,7 +127,11 @@ class MrcStack:
         wanted = index.cpu().numpy()
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
             raise IndexError(f"{len(self)} images, got indices {wanted.min()} to {wanted.max()}")
-        images = np.empty((len(wanted), self.box_size, self.box_size), np.float32)
+        boxes = self.box_sizes[wanted]
+        box_size = int(boxes[0]) if len(boxes) else self.box_size
+        if (boxes != box_size).any():
+            raise ValueError(f"images of one box are read at a time, got {set(boxes.tolist())}")
+        images = np.empty((len(wanted), box_size, box_size), np.float32)
         file, section = self._file[wanted], self._section[wanted]
         # The disk is fastest when each file is read once, from front to back.
         order = np.lexsort((section, file))
@@ -164,15 +191,20 @@ def find_bad_images(
         Told how many images were read, and of how many.
     """
     bad: list[int] = []
+    of_one_box = [torch.arange(len(stack))]
+    if isinstance(stack, CommonGridStack):
+        of_one_box, stack = stack.rows_by_grid(), stack.images
     read = getattr(stack, "read_as_stored", stack.read)
-    for index in torch.arange(len(stack)).split(_IMAGES_AT_ONCE):
+    done = 0
+    for index in (part for rows in of_one_box for part in rows.split(_IMAGES_AT_ONCE)):
         image = read(index).flatten(1).numpy()
         low, high = image.min(1), image.max(1)
         usable = np.isfinite(low) & np.isfinite(high) & (low < high)
         bad += index[torch.from_numpy(~usable)].tolist()
+        done += len(index)
         if report is not None:
-            report(int(index[-1]) + 1, len(stack))
-    return bad
+            report(done, len(stack))
+    return sorted(bad)
 
 
 def read_volume(path: Path, *, voxel_size: float | None = None) -> Volume:

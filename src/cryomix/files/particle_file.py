@@ -45,6 +45,23 @@ def read_particles(
     return relion.read_particles(path, data_folder=data_folder, beside=beside)
 
 
+def read_column(path: Path, name: str) -> Float[np.ndarray, "particles"]:
+    """One column of numbers, by its name in that program.
+
+    Raises
+    ------
+    MissingColumnError
+        If there is none of this name.
+    InputFileError
+        If it does not hold numbers.
+    """
+    if is_cryosparc(path):
+        return cryosparc.read_column(path, name)
+    if is_eman2(path):
+        return eman2.read_listing(path).numbers(name)
+    return relion.read_column(path, name)
+
+
 def write_particles(
     source: Path,
     out: Path,

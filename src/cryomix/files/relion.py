@@ -1,6 +1,5 @@
 """RELION particle files: read as `Particles`, written back with every row of the user's kept."""
 
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -9,9 +8,10 @@ import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from cryomix.errors import BoxMismatchError, DataWarning, InputFileError, OutputError
-from cryomix.files.image_names import open_images, warn_of_voxel_size
-from cryomix.files.mrc import MrcStack, write_stack
+from cryomix.errors import InputFileError, OutputError
+from cryomix.files.mrc import write_stack
+from cryomix.files.relion_images import open_on_one_grid
+from cryomix.files.relion_limits import LIMITED, refuse_unsupported, warn_of_ignored
 from cryomix.files.relion_table import RelionTable, particle_block, read_table
 from cryomix.files.star import StarFile, make_block, read_star, write_star
 from cryomix.geometry.poses import Poses, euler_to_rotation, rotation_to_euler
@@ -30,22 +30,6 @@ _POSE_NEEDS = (*(((label,),) for label in _ANGLES), (_ORIGIN, _ORIGIN_PX))
 _CTF_NEEDS = tuple(((label,),) for label in (*_DEFOCUS, *_MICROSCOPE))
 _PIXEL_SIZE_NEED = (("rlnImagePixelSize",), ("rlnPixelSize",), _MAGNIFICATION)
 
-# What cryomix does not model, and the value that says that there is none of it.
-_IGNORED = {
-    "rlnMagMat00": 1.0,
-    "rlnMagMat01": 0.0,
-    "rlnMagMat10": 0.0,
-    "rlnMagMat11": 1.0,
-    "rlnBeamTiltX": 0.0,
-    "rlnBeamTiltY": 0.0,
-    "rlnCtfBfactor": 0.0,
-    "rlnCtfScalefactor": 1.0,
-}
-_IGNORED_LISTS = ("rlnOddZernike", "rlnEvenZernike")
-_REFUSED = {
-    "rlnImageDimensionality": (2.0, "images must be two-dimensional"),
-    "rlnCtfDataAreCtfPremultiplied": (0.0, "images must not be multiplied by their CTF"),
-}
 _WANTED = (
     *_ANGLES,
     *_ORIGIN,
@@ -53,8 +37,7 @@ _WANTED = (
     *_DEFOCUS,
     *_MICROSCOPE,
     *_MAGNIFICATION,
-    *_IGNORED,
-    *_REFUSED,
+    *LIMITED,
     "rlnImagePixelSize",
     "rlnPixelSize",
     "rlnImageSize",
@@ -86,7 +69,7 @@ def read_particles(
     MissingColumnError
         If a column of pose, CTF or pixel size is absent.
     BoxMismatchError
-        If particles differ in pixel size or box size, or the stacks in box size.
+        If stacks have another box size than the file says.
     InputFileError
         If a file is missing, malformed or truncated, a value is not finite or out of range, or
         the images are subtomograms or multiplied by their CTF.
@@ -94,28 +77,29 @@ def read_particles(
     Warns
     -----
     DataWarning
-        If aberrations are set aside, or stacks claim another pixel size than the STAR file's.
+        If aberrations are set aside, stacks claim another pixel size than the STAR file's, or
+        images of several pixel or box sizes are put on one grid.
     """
     table = read_table(path, _WANTED)
-    _refuse_unsupported(table)
+    refuse_unsupported(table)
     table.require((*_POSE_NEEDS, *_CTF_NEEDS, _PIXEL_SIZE_NEED))
-    pixel_size = table.common_value(_pixel_size(table), "pixel size", "Å")
-    images = open_images(table.particles.column("rlnImageName"), beside or path, data_folder)
-    first = torch.from_numpy(images.first_of_each())
+    images = open_on_one_grid(
+        table, _pixel_size(table), source=beside or path, data_folder=data_folder
+    )
+    first = torch.from_numpy(images.first_of_each)
     row = torch.arange(len(table))
-    _require_box(table, images)
-    _warn_of_ignored(table)
-    warn_of_voxel_size(path, images, pixel_size)
+    warn_of_ignored(table)
     return Particles(
-        images=images,
+        images=images.stack,
         poses=_poses(table),
         ctf=_ctf(table),
-        pixel_size=pixel_size,
-        box_size=images.box_size,
+        pixel_size=images.grid.pixel_size,
+        box_size=images.grid.box_size,
         half_set=_half_set(table, first),
         source_row=row,
         has_flipped_phases=_has_flipped_phases(table),
         same_image=None if torch.equal(first, row) else first,
+        limit=images.limit,
     )
 
 
@@ -124,6 +108,21 @@ def read_poses(path: Path) -> Poses:
     table = read_table(path, _WANTED)
     table.require(_POSE_NEEDS if table.has(*_ORIGIN) else (*_POSE_NEEDS, _PIXEL_SIZE_NEED))
     return _poses(table)
+
+
+def read_column(path: Path, label: str) -> Float[np.ndarray, "particles"]:
+    """One column of the particles, or of the optics group of each.
+
+    Raises
+    ------
+    MissingColumnError
+        If neither block has it.
+    InputFileError
+        If a value is not a finite number.
+    """
+    table = read_table(path, (label,))
+    table.require((((label,),),))
+    return table.numbers[label]
 
 
 def write_particles(
@@ -167,7 +166,7 @@ def write_particles(
         stale = [label for label in block.labels if label.startswith(_LATENT)]
         if any(label.startswith(_LATENT) for label in added):
             block = block.without(label for label in stale if label not in added)
-        block = block.extended({label: list(values) for label, values in added.items()})
+        block = block.extended(added)
     write_star(out, star.with_block(block))
 
 
@@ -311,46 +310,3 @@ def _in_range(
             f"in {table.particles.line_of(int(bad[0]))}"
         )
     return values
-
-
-def _refuse_unsupported(table: RelionTable) -> None:
-    for block in table.star.blocks:
-        if block.has("rlnTomoSubTomosAre2DStacks"):
-            raise InputFileError(
-                f"{table.path}: data_{block.name} has _rlnTomoSubTomosAre2DStacks: tomography "
-                "is not supported, only single-particle images"
-            )
-    for label, (supported, rule) in _REFUSED.items():
-        for value in table.numbers.get(label, ()):
-            if value != supported:
-                raise InputFileError(
-                    f"{table.path}: {rule}: _{label} must be {supported:g}, got {value:g}"
-                )
-
-
-def _require_box(table: RelionTable, images: MrcStack) -> None:
-    if not table.has("rlnImageSize"):
-        return
-    box_size = table.common_value(table.numbers["rlnImageSize"], "box size", "px")
-    if box_size != images.box_size:
-        raise BoxMismatchError(
-            f"{table.path}: _rlnImageSize is {box_size:g} px "
-            f"but the images of {images.files[0]} have {images.box_size} px"
-        )
-
-
-def _warn_of_ignored(table: RelionTable) -> None:
-    ignored = [
-        label
-        for label, neutral in _IGNORED.items()
-        if table.has(label) and np.any(np.abs(table.numbers[label] - neutral) > 1e-6)
-    ]
-    for block in filter(None, (table.particles, table.optics)):
-        ignored += [
-            label
-            for label in _IGNORED_LISTS
-            if block.has(label) and any(set(text) - set("[], 0.") for text in block.column(label))
-        ]
-    if ignored:
-        names = ", ".join(f"_{label}" for label in ignored)
-        warnings.warn(f"{table.path}: ignored: {names}", DataWarning, stacklevel=3)

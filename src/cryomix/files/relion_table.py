@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int64
 
-from cryomix.errors import BoxMismatchError, InputFileError, MissingColumnError
+from cryomix.errors import InputFileError, MissingColumnError
 from cryomix.files.star import StarFile, read_star
 from cryomix.files.star_block import StarBlock
 
@@ -64,26 +64,8 @@ class RelionTable:
                 blocks += f" (with data_{self.optics.name})"
             raise MissingColumnError(f"{self.path}: {blocks} lacks {', '.join(lacking)}")
 
-    def common_value(
-        self, values: Float[np.ndarray, "particles"], quantity: str, unit: str
-    ) -> float:
-        """The value that all particles share, to a ten-thousandth.
-
-        Raises
-        ------
-        BoxMismatchError
-            If they do not.
-        """
-        first = float(values[0])
-        other = np.flatnonzero(np.abs(values - first) > 1e-4 * abs(first))
-        if len(other):
-            raise BoxMismatchError(
-                f"{self.path}: all particles must have one {quantity}, got {first:g} {unit} "
-                f"({self._place(0)}) and {values[other[0]]:g} {unit} ({self._place(int(other[0]))})"
-            )
-        return first
-
-    def _place(self, row: int) -> str:
+    def place_of(self, row: int) -> str:
+        """The optics group of a particle, or its row where there are none, for messages."""
         if self.optics is None:
             return f"row {row + 1}"
         name = "rlnOpticsGroupName" if self.optics.has("rlnOpticsGroupName") else "rlnOpticsGroup"

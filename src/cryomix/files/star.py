@@ -50,7 +50,9 @@ def read_star(path: Path) -> StarFile:
         with too many or too few values.
     """
     content = _read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+    newline = b"\r\n" if content[: content.find(b"\n") + 1].endswith(b"\r\n") else b"\n"
     lines = content.splitlines()
+    del content  # as large as all lines together
     starts = _block_starts(lines)
     for number, line in enumerate(lines[: starts[0] if starts else None], start=1):
         if not _is_blank(line):
@@ -69,7 +71,6 @@ def read_star(path: Path) -> StarFile:
             raise _malformed(
                 path, starts[position] + 1, f"data_{name} was there before, in line {first}"
             )
-    newline = b"\r\n" if content[: content.find(b"\n") + 1].endswith(b"\r\n") else b"\n"
     return StarFile(path, blocks, tuple(lines[: starts[0]]), newline)
 
 

@@ -1,12 +1,12 @@
 """A block of STAR text: columns are read on demand, rows are kept as they were written."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 
 from cryomix.errors import InputFileError, MissingColumnError
 
@@ -56,7 +56,7 @@ class StarBlock:
 
     def column(self, label: str) -> list[str]:
         """Text of one column, without quotes."""
-        return [_text(token) for token in self._tokens([label])[0]]
+        return [_text(token) for _, (part,) in self._tokens([label]) for token in part]
 
     def floats(self, label: str) -> Float[np.ndarray, "rows"]:
         """One column as numbers; see `float_columns`."""
@@ -72,36 +72,45 @@ class StarBlock:
         InputFileError
             If a value is not a number.
         """
-        tokens = self._tokens(labels)
-        return {
-            label: self._numbers(label, column)
-            for label, column in zip(labels, tokens, strict=True)
-        }
+        columns = {label: np.empty(len(self.rows)) for label in labels}
+        for start, tokens in self._tokens(labels):
+            for (label, column), part in zip(columns.items(), tokens, strict=True):
+                column[start : start + len(part)] = self._numbers(label, part, start)
+        return columns
 
     def selected(self, rows: Int64[np.ndarray, "selected"]) -> "StarBlock":
         """These rows of a loop, in this order, as they were written."""
         return self._rebuilt(self.lines[: self.head], [self.rows[row] for row in rows])
 
-    def extended(self, columns: Mapping[str, Iterable[object]]) -> "StarBlock":
+    def extended(
+        self, columns: Mapping[str, Sequence[object] | Shaped[np.ndarray, "_"]]
+    ) -> "StarBlock":
         """The same rows with more columns at their end; a column that exists is replaced."""
-        text = {label: [_written(value) for value in column] for label, column in columns.items()}
-        for label, column in text.items():
+        for label, column in columns.items():
             if len(column) != len(self.rows):
                 raise ValueError(f"{len(self.rows)} rows but {len(column)} values of {label}")
-        old = [label for label in text if label in self.labels]
-        new = [label for label in text if label not in self.labels]
-        rows = self.rows
-        if old:
-            positions = [self.labels.index(label) for label in old]
-            rows = [
-                _substituted(row, dict(zip(positions, values, strict=True)))
-                for row, *values in zip(rows, *(text[label] for label in old), strict=True)
-            ]
-        if new:
-            rows = [
-                row + (b"" if row.endswith((b" ", b"\t")) else b" ") + b" ".join(values)
-                for row, *values in zip(rows, *(text[label] for label in new), strict=True)
-            ]
+        old = [label for label in columns if label in self.labels]
+        new = [label for label in columns if label not in self.labels]
+        positions = [self.labels.index(label) for label in old]
+        rows: list[bytes] = []
+        for start in range(0, len(self.rows), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            text = {
+                label: [_written(value) for value in column[part]]
+                for label, column in columns.items()
+            }
+            kept = self.rows[part]
+            if old:
+                kept = [
+                    _substituted(row, dict(zip(positions, values, strict=True)))
+                    for row, *values in zip(kept, *(text[label] for label in old), strict=True)
+                ]
+            if new:
+                kept = [
+                    row + (b"" if row.endswith((b" ", b"\t")) else b" ") + b" ".join(values)
+                    for row, *values in zip(kept, *(text[label] for label in new), strict=True)
+                ]
+            rows += kept
         labels = (*self.labels, *new)
         added = [_label_line(label, labels.index(label)) for label in new]
         return replace(self._rebuilt([*self.lines[: self.head], *added], rows), labels=labels)
@@ -130,27 +139,25 @@ class StarBlock:
             raise ValueError(f"data_{self.name} is not a loop")
         return replace(self, rows=rows, lines=[*head, *rows, b""], head=len(head))
 
-    def _tokens(self, labels: Sequence[str]) -> list[list[bytes]]:
+    def _tokens(self, labels: Sequence[str]) -> Iterator[tuple[int, list[list[bytes]]]]:
+        """The first of some rows, and the values of each column in them."""
         missing = [label for label in labels if label not in self.labels]
         if missing:
             names = ", ".join(f"_{label}" for label in missing)
             raise MissingColumnError(f"{self.path}: data_{self.name} lacks {names}")
         positions = [self.labels.index(label) for label in labels]
-        picked: list[list[bytes]] = [[] for _ in labels]
         for start in range(0, len(self.rows), _ROWS_AT_ONCE):
             tokens = split_rows(self.rows[start : start + _ROWS_AT_ONCE])
-            for target, position in zip(picked, positions, strict=True):
-                target.extend(tokens[position :: len(self.labels)])
-        return picked
+            yield start, [tokens[position :: len(self.labels)] for position in positions]
 
-    def _numbers(self, label: str, tokens: list[bytes]) -> Float[np.ndarray, "rows"]:
+    def _numbers(self, label: str, tokens: list[bytes], start: int) -> Float[np.ndarray, "rows"]:
         try:
             return np.fromiter(map(float, tokens), np.float64, len(tokens))
         except ValueError:
             row = next(row for row, token in enumerate(tokens) if not _is_number(token))
             raise InputFileError(
                 f"{self.path}: _{label} must be a number, "
-                f"got {_text(tokens[row])!r} in {self.line_of(row)}"
+                f"got {_text(tokens[row])!r} in {self.line_of(start + row)}"
             ) from None
 
 

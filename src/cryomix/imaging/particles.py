@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Complex, Float, Int, Int8, Int64
 from torch import Tensor
 
+from cryomix.errors import ResolutionError
 from cryomix.geometry.fourier import FourierGrid, crop_fourier, to_fourier
 from cryomix.geometry.poses import Poses
 from cryomix.imaging.ctf import Ctf, evaluate_ctf
@@ -51,6 +52,9 @@ class Particles:
     same_image
         The first row that shows the image of each particle, where several do, as symmetry
         expansion makes them; None where each shows its own.
+    limit
+        Finest detail that all images hold, Å, where that is coarser than two pixels because some
+        were recorded with larger ones; else None.
     """
 
     images: ImageStack
@@ -62,6 +66,7 @@ class Particles:
     source_row: Int64[Tensor, "particles"]
     has_flipped_phases: bool = False
     same_image: Int64[Tensor, "particles"] | None = None
+    limit: float | None = None
 
     def __post_init__(self) -> None:
         counts = {
@@ -81,8 +86,13 @@ class Particles:
 
     @property
     def grid(self) -> FourierGrid:
-        """Sampling of the images as stored."""
+        """Sampling of the images."""
         return FourierGrid(self.box_size, self.pixel_size)
+
+    @property
+    def finest(self) -> float:
+        """Finest detail that the images can hold, Å."""
+        return self.limit or 2 * self.pixel_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +140,18 @@ def in_two_halves(particles: Particles, index: Int64[Tensor, "chosen"]) -> Parti
 
 
 def working_grid(particles: Particles, resolution: float) -> FourierGrid:
-    """The smallest even grid whose Nyquist frequency is a quarter beyond `resolution` Å."""
+    """The smallest even grid whose Nyquist frequency is a quarter beyond `resolution` Å.
+
+    Raises
+    ------
+    ResolutionError
+        If some of the images were recorded with pixels too large for `resolution`.
+    """
+    if particles.limit is not None and resolution < particles.limit * (1 - 1e-6):
+        raise ResolutionError(
+            f"resolution {resolution:g} Å: finer than twice the largest pixel of the particles, "
+            f"{particles.limit:g} Å; give a coarser one, or leave out the particles of that pixel"
+        )
     length = particles.box_size * particles.pixel_size
     needed = 2 * int(-(-1.25 * length // resolution))
     box_size = min(particles.box_size, max(needed, 16))
