@@ -13,7 +13,11 @@ import cryomix
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-TESTS = sorted((ROOT / "tests").rglob("*.py")) + sorted((ROOT / "benchmarks").rglob("*.py"))
+TESTS = [
+    path
+    for folder in ("tests", "benchmarks", "fuzz")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
 TEXTS = [
     *SOURCES, *TESTS, ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "CITATION.cff",
     *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"),

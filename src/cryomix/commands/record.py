@@ -66,6 +66,8 @@ def read_source(job: "JobFolder") -> tuple[Path, "Particles"]:
 
     data_folder, beside = stack_place(job)
     options = read_run_record(job.run_record).options
+    if options.get("half", "odd") not in ("odd", "even"):
+        raise CheckpointError(f"{job.run_record}: half must be odd or even")
     source = Path(options["particles"])
     expanded = job.expanded(source)
     rows = expanded if expanded.is_file() else source
@@ -86,8 +88,11 @@ def stack_place(job: "JobFolder") -> tuple[Path | None, Path]:
     from cryomix.files.run_record import read_run_record
 
     options = read_run_record(job.run_record).options
-    if "particles" not in options:
+    if not isinstance(options.get("particles"), str):
         raise CheckpointError(f"{job.run_record}: does not name the particles of the job")
+    for name in ("datadir", "beside"):
+        if not isinstance(options.get(name, ""), str):
+            raise CheckpointError(f"{job.run_record}: {name} must be a path")
     folder = Path(options["datadir"]) if "datadir" in options else None
     return folder, Path(options.get("beside", options["particles"]))
 

@@ -133,6 +133,7 @@ def train_into(
     """
     from cryomix.commands.neutral_growth import grow_neutral
     from cryomix.commands.progress import counting, say
+    from cryomix.files.job import require_folder
     from cryomix.files.training import read_state, write_state, write_training
     from cryomix.fitting.heterogeneity import build_model, train
     from cryomix.fitting.inference import infer_latents
@@ -154,6 +155,7 @@ def train_into(
 
     def save(state: "TrainingState") -> None:
         if is_first_process():
+            require_folder(job)
             write_state(checkpoint, state)
         epoch = state.history[-1]
         say(
@@ -168,4 +170,5 @@ def train_into(
         found = infer_latents(model, prepared, options.posterior_steps, report)
 
     if is_first_process():
+        require_folder(job)
         write_training(job, source, particles.source_row, model, found, history)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryomix.errors import CheckpointError, OutputError
-from cryomix.files.atomic import cannot_write
+from cryomix.files.atomic import cannot_write, remove_partial_files
 from cryomix.files.particle_file import written_suffix
 
 # RELION puts these into the folder of an External job before the job begins.
@@ -20,6 +20,7 @@ _RELION_FILES = frozenset(
         "run.out",
         "run.err",
         "run.job",
+        "run_submit.script",
     }
 )
 
@@ -213,6 +214,7 @@ def create_job(path: Path, *, resume: bool) -> JobFolder:
             raise OutputError(f"{path}: the output folder must be empty, but holds {foreign[0]}")
         if foreign and not resume:
             raise OutputError(f"{path}: the output folder already holds a job (run.toml)")
+        remove_partial_files(path)
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".writable.{os.getpid()}.part"
         probe.touch()
@@ -222,6 +224,20 @@ def create_job(path: Path, *, resume: bool) -> JobFolder:
     except OSError as error:
         raise cannot_write(path, error) from error
     return job
+
+
+def require_folder(job: JobFolder) -> None:
+    """Refuse to go on in a folder that was taken away: what is written next would make it anew.
+
+    Raises
+    ------
+    OutputError
+        If there is no run.toml any more, which is the first file of every job.
+    """
+    if not job.run_record.is_file():
+        raise OutputError(
+            f"{job.path}: the job folder was removed or emptied while the job ran: run.toml is gone"
+        )
 
 
 def open_job(path: Path, *, needs: Sequence[str] = ()) -> JobFolder:
@@ -268,4 +284,4 @@ def find_trajectory(job: JobFolder, name: str) -> Path:
 
 
 def _may_be_there(name: str) -> bool:
-    return name in _RELION_FILES or name.startswith((".", "RELION_JOB_"))
+    return name in _RELION_FILES or name.startswith((".", "RELION_"))

@@ -1,8 +1,5 @@
 """MRC files: maps, and stacks of images that are read one by one."""
 
-import bz2
-import gzip
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +11,7 @@ from torch import Tensor
 
 from cryomix.errors import BoxMismatchError, InputFileError
 from cryomix.files.atomic import write_atomically
+from cryomix.files.compressed import read_beginning
 from cryomix.files.mrc_header import HEADER_BYTES, MrcHeader, make_header, parse_header
 from cryomix.files.open_files import OpenFiles
 from cryomix.imaging.common_grid import CommonGridStack
@@ -223,8 +221,8 @@ def read_volume(path: Path, *, voxel_size: float | None = None) -> Volume:
         If the file is missing, malformed or truncated, if the map is not cubic or not finite, or
         if neither the header nor `voxel_size` says how large a voxel is.
     """
-    content = _read_bytes(path)
-    header = parse_header(content, path)
+    header = parse_header(read_beginning(path, HEADER_BYTES), path)
+    content = read_beginning(path, header.file_bytes)
     if len(content) < header.file_bytes:
         raise InputFileError(
             f"{path}: truncated: its header promises {header.columns} x {header.rows} x "
@@ -251,7 +249,7 @@ def read_volume(path: Path, *, voxel_size: float | None = None) -> Volume:
 
 def read_voxel_size(path: Path) -> float:
     """Voxel size that the header of a map gives, Å; 0 where it does not say."""
-    return _header_voxel_size(parse_header(_read_bytes(path), path), path)
+    return _header_voxel_size(parse_header(read_beginning(path, HEADER_BYTES), path), path)
 
 
 def write_volume(path: Path, volume: Volume) -> None:
@@ -278,26 +276,12 @@ def write_stack(path: Path, batches: Iterable[Float[Tensor, "_ n n"]], pixel_siz
         file.write(make_header((images, box_size, box_size), pixel_size, is_stack=True))
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-        if content.startswith(b"\x1f\x8b"):
-            return gzip.decompress(content)
-        if content.startswith(b"BZh"):
-            return bz2.decompress(content)
-        return content
-    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputFileError(f"{path}: cannot be decompressed: {error}") from error
-    except OSError as error:
-        raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
 def _header_voxel_size(header: MrcHeader, path: Path) -> float:
     """Å, the same along all axes; 0 where the header does not say."""
     if any(angle not in (0.0, 90.0) for angle in header.angles):
         raise InputFileError(f"{path}: cell angles must be 90 degrees, got {header.angles}")
     x, y, z = header.voxel_size
-    if max(x, y, z) - min(x, y, z) > 0.001 * max(x, y, z):
+    if not max(x, y, z) - min(x, y, z) <= 0.001 * max(x, y, z):
         raise InputFileError(f"{path}: voxels must be cubes, got {x:g} x {y:g} x {z:g} Å")
     return x
 

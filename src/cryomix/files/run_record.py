@@ -112,9 +112,17 @@ def read_run_record(path: Path) -> RunRecord:
             command=str(content["command"]),
             seed=int(content["seed"]),
             device=str(content["device"]),
-            versions=dict(content["versions"]),
-            options=dict(content["options"]),
-            inputs=tuple(InputDigest(**digest) for digest in content.get("inputs", ())),
+            versions=_mapping(content["versions"]),
+            options=_mapping(content["options"]),
+            inputs=tuple(
+                InputDigest(
+                    str(digest["path"]),
+                    int(digest["size"]),
+                    str(digest["sha256"]),
+                    str(digest["hashed"]),
+                )
+                for digest in map(_mapping, content.get("inputs", ()))
+            ),
         )
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such file") from error
@@ -122,7 +130,7 @@ def read_run_record(path: Path) -> RunRecord:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
     except KeyError as error:
         raise CheckpointError(f"{path}: not a run record: it lacks {error}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a run record: {error}") from error
 
 
@@ -142,6 +150,12 @@ def digest_input(path: Path) -> InputDigest:
             return InputDigest(str(path), size, digest.hexdigest(), hashed)
     except OSError as error:
         raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"a table must be there, got {value!r}")
+    return value
 
 
 def _table(name: str, settings: Mapping[str, object]) -> list[str]:

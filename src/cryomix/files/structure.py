@@ -1,14 +1,13 @@
 """Atomic models: PDB and mmCIF files, plain or compressed with gzip."""
 
-import gzip
 import importlib.util
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cryomix.errors import InputFileError
+from cryomix.files.compressed import read_beginning
 from cryomix.simulation.structure import Structure
 
 if TYPE_CHECKING:
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 
+_LARGEST_BYTES = 2**30
+_ASCII = bytes(code if code < 128 else ord("?") for code in range(256))
 _MACROMOLECULAR = {"H", "D", "C", "N", "O", "P", "S", "Se"}
 
 
@@ -90,15 +91,13 @@ def element_of(atom: "gemmi.Atom", het: str) -> "gemmi.Element":
 
 
 def _read_text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-        if content.startswith(b"\x1f\x8b"):
-            content = gzip.decompress(content)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputFileError(f"{path}: cannot be decompressed: {error}") from error
-    except OSError as error:
-        raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return content.decode("utf-8", "replace")
+    content = read_beginning(path, _LARGEST_BYTES + 1)
+    if len(content) > _LARGEST_BYTES:
+        raise InputFileError(
+            f"{path}: an atomic model must have at most {_LARGEST_BYTES // 2**30} GiB, got more"
+        )
+    # Both formats are ASCII: a letter of several bytes could be cut in two by the columns of a PDB.
+    return content.translate(_ASCII).decode("ascii")
 
 
 def _parse(path: Path, text: str) -> "gemmi.Structure":

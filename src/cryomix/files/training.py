@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, fields
 from pathlib import Path
 
@@ -41,14 +41,31 @@ def read_model(path: Path) -> TrainedModel:
     """
     tensors, metadata = read_tensors(path)
     try:
-        settings = json.loads(metadata["settings"])
-        return restore_model(
-            ModelSettings(**{**settings, "vary": tuple(settings["vary"])}), tensors
-        )
+        told = json.loads(metadata["settings"])
+        settings = ModelSettings(**{**told, "vary": tuple(told["vary"])})
+        _require_sizes(settings, tensors)
+        return restore_model(settings, tensors)
     except KeyError as error:
         raise CheckpointError(f"{path}: not a trained model: it lacks {error}") from error
     except (TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: not a trained model: {error}") from error
+        raise CheckpointError(f"{path}: not a trained model: {_first_line(error)}") from error
+
+
+def _require_sizes(settings: ModelSettings, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse sizes that no tensor of the file has, before networks of these sizes are made."""
+    edges = {edge for tensor in tensors.values() for edge in tensor.shape}
+    for name in ("latent_size", "hidden"):
+        if type(getattr(settings, name)) is not int or getattr(settings, name) not in edges - {0}:
+            raise ValueError(f"no tensor has {name} {getattr(settings, name)}")
+    if type(settings.groups) is not int or not 1 <= settings.groups <= settings.latent_size:
+        raise ValueError(f"groups must be 1 to {settings.latent_size}, got {settings.groups}")
+    rings = len(tensors["spectrum.gain"])
+    if type(settings.box_size) is not int or settings.box_size // 2 + 1 != rings:
+        raise ValueError(f"box size {settings.box_size} does not have {rings} rings")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def write_state(path: Path, state: TrainingState) -> None:
