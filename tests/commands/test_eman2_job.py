@@ -225,7 +225,7 @@ def test_a_stack_with_poses_in_it_gives_a_list(inputs, tmp_path):
             attributes["EMAN.xform.projection"] = values["xform.projection"]["matrix"]
     out = JobFolder(tmp_path / "job").particles(stack)
     write_latents(stack, out, np.ones((80, 2)), cluster=np.arange(80))
-    particles = read_particles(out)
+    particles = read_particles(out, beside=stack)
     assert (out.name, len(particles)) == ("particles.lst", 80)
     assert particles.has_flipped_phases
     assert records(out)[7] == {"cryomixLatent1": 1, "cryomixLatent2": 1, "cryomixCluster": 7}
