@@ -156,18 +156,20 @@ def require_agreement(
     particles: "Particles", consensus: "Volume", source: Path, volume: Path, seed: int
 ) -> None:
     """Refuse particles and map that do not fit each other."""
-    from cryomix.commands.check import default_resolution, judge_agreement
+    from cryomix.commands.check import default_resolution
+    from cryomix.commands.diagnosis import judge_relation
+    from cryomix.commands.finding import problems_of
     from cryomix.errors import InputFileError
-    from cryomix.imaging.consistency import measure_agreement
+    from cryomix.reconstruction.relation import relate
 
     options = CheckOptions(seed=seed)
-    agreement = measure_agreement(
+    relation = relate(
         particles,
         consensus,
         sample=options.sample,
         resolution=default_resolution(particles),
         seed=options.seed,
     )
-    problems = judge_agreement(agreement, particles)
+    problems = problems_of(judge_relation(relation, particles))
     if problems:
         raise InputFileError(f"{source} and {volume} do not agree: {'; '.join(problems)}")

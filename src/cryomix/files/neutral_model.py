@@ -16,6 +16,7 @@ from cryomix.files.mrc import read_volume, write_volume
 from cryomix.fitting.neutral import NeutralFit
 from cryomix.imaging.gaussians import GaussianModel, render_volume
 from cryomix.imaging.particles import Particles
+from cryomix.imaging.volume import Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +101,29 @@ def require_matching_neutral(neutral: StoredNeutral, particles: Particles) -> No
 def store_neutral(job: JobFolder, neutral: StoredNeutral, particles: Particles) -> None:
     """Keep a copy of a neutral model in `job`, with its density on the grid of the particles.
 
-    It does not say what was added for the particles of another job.
+    It does not say what was added for the particles of another job. Where the map lies in its
+    file's own frame is taken over from the density beside the neutral model.
     """
     if neutral.path == job.neutral_model:
         return
     metadata = {name: repr(getattr(neutral, name)) for name in _UNITS}
     write_gaussians(job.neutral_model, neutral.model, metadata)
     density = render_volume(neutral.model, particles.box_size, particles.pixel_size)
+    beside = neutral.path.with_name("neutral.mrc")
+    if beside.is_file():
+        density = replace(density, origin=_same_center(read_volume(beside), density))
     write_volume(job.neutral_map, density)
     frc = neutral.path.with_name("frc.csv")
     if frc.is_file():
         table = read_csv(frc)
         write_csv(job.neutral_frc, list(table), zip(*table.values(), strict=True))
+
+
+def _same_center(stored: Volume, density: Volume) -> tuple[float, float, float]:
+    """Origin that puts the centre of `density` where that of `stored` is."""
+    half, new_half = (one.box_size // 2 * one.voxel_size for one in (stored, density))
+    x, y, z = stored.origin
+    return (x + half - new_half, y + half - new_half, z + half - new_half)
 
 
 def has_grown(job: JobFolder) -> bool:

@@ -39,7 +39,7 @@ def read_structure(path: Path) -> Structure:
     """
     if importlib.util.find_spec("gemmi") is None:
         raise InputFileError(f"{path}: atomic models need gemmi: pip install 'cryomix[model]'")
-    models = list(_parse(path, _read_text(path)))
+    models = list(parse_structure(path))
     atoms = [_atoms(model) for model in models]
     if not atoms or not atoms[0]:
         raise InputFileError(f"{path}: holds no atoms that show in a map")
@@ -61,12 +61,33 @@ def read_structure(path: Path) -> Structure:
     return Structure(
         source=str(path),
         position=position,
-        mass=np.array([_element(atom, het).atomic_number for _, _, atom, het in atoms[0]], float),
+        mass=np.array([element_of(atom, het).atomic_number for _, _, atom, het in atoms[0]], float),
         chain=tuple(chain for chain, _, _ in names),
         residue=np.array([residue for _, residue, _ in names], np.int64),
         row=_rows(models[0]),
         rows=models[0].count_atom_sites(),
     )
+
+
+def parse_structure(path: Path) -> "gemmi.Structure":
+    """What a PDB or mmCIF file holds, plain or gzip; needs gemmi.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing or malformed.
+    """
+    return _parse(path, _read_text(path))
+
+
+def element_of(atom: "gemmi.Atom", het: str) -> "gemmi.Element":
+    """Without a column of elements, Cα written one column too far left would be calcium."""
+    import gemmi  # an optional dependency
+
+    if het == "H" or atom.element.name in _MACROMOLECULAR:
+        return atom.element
+    letter = atom.name.lstrip("0123456789")[:1]
+    return gemmi.Element(letter) if letter in _MACROMOLECULAR else atom.element
 
 
 def _read_text(path: Path) -> str:
@@ -109,16 +130,6 @@ def _rows(model: "gemmi.Model") -> np.ndarray:
 
 
 def _shows(residue: "gemmi.Residue", atom: "gemmi.Atom") -> bool:
-    if residue.is_water() or _element(atom, residue.het_flag).is_hydrogen:
+    if residue.is_water() or element_of(atom, residue.het_flag).is_hydrogen:
         return False
     return atom.altloc == "\0" or atom.altloc == residue[atom.name][0].altloc
-
-
-def _element(atom: "gemmi.Atom", het: str) -> "gemmi.Element":
-    """Without a column of elements, Cα written one column too far left would be calcium."""
-    import gemmi  # an optional dependency
-
-    if het == "H" or atom.element.name in _MACROMOLECULAR:
-        return atom.element
-    letter = atom.name.lstrip("0123456789")[:1]
-    return gemmi.Element(letter) if letter in _MACROMOLECULAR else atom.element
