@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 _RUNTIME = RuntimeOptions()
 _STATES, _SCENE = StatesOptions(), SceneOptions()
 
-Target = Literal["star", "cif", "pdb", "csv", "chimerax"]
+Target = Literal["star", "cs", "lst", "cif", "pdb", "csv", "chimerax"]
 _To = Annotated[
     Target,
     Parameter(
-        help="`star`: particles for RELION, the user's own rows and columns; `cif`, `pdb`, "
-        "`csv`: Gaussian models of states; `chimerax`: a folder with maps, arrows and scripts"
+        help="`star`, `cs`, `lst`: the user's own rows, for RELION, cryoSPARC or EMAN2; `cif`, "
+        "`pdb`, `csv`: Gaussian models of states; `chimerax`: a folder of maps, arrows and scripts"
     ),
 ]
 _Out = Annotated[
@@ -59,6 +59,7 @@ def export(
         cryomix export job --to star -o open.star --select cluster:2
         cryomix export job --to star -o open.star --select "latent1>0.5 and informative=1"
         cryomix export job --to star -o point4.star --select nearest:2000:curve:4
+        cryomix export job --to lst -o sets/open.lst --select "cluster:2 and score<-0.1"
 
     Models are of the neutral structure, of states along a path, of clusters or at latents: one
     atom per Gaussian, in the frame of the job's maps.
@@ -101,13 +102,11 @@ def _require_fitting(
 
 def _write_particles(job: "JobFolder", out: Path, select: tuple[str, ...]) -> str:
     """The rows of a selection, in the kind of file that the user's particles are."""
+    from cryomix.commands.record import find_particles
     from cryomix.commands.selection import select_particles
-    from cryomix.errors import CheckpointError
     from cryomix.files.particle_file import write_particles
 
-    source = job.particles
-    if not source.is_file():
-        raise CheckpointError(f"{source}: there is no such file")
+    source = find_particles(job)
     if out.suffix != source.suffix:
         raise OutputError(
             f"{out}: the particles of this job are {source.name}: write them to a {source.suffix} "
@@ -120,4 +119,6 @@ def _write_particles(job: "JobFolder", out: Path, select: tuple[str, ...]) -> st
 
 _WRITERS: dict[Target, Callable[["JobFolder", Path, tuple[str, ...]], str]] = {
     "star": _write_particles,
+    "cs": _write_particles,
+    "lst": _write_particles,
 }

@@ -36,7 +36,7 @@ def train(
     particles: OptionalParticlesFile = None,
     *,
     neutral: Annotated[
-        Path | None, Parameter(help="gaussians.safetensors of `cryomix neutral`")
+        Path | None, Parameter(help="gaussians.safetensors of `cryomix neutral`, or .txt of e2gmm")
     ] = None,
     start: StartJob = None,
     clusters: StartClusters = (),
@@ -61,6 +61,7 @@ def train(
         cryomix train --from job --clusters 2 --clusters 3 --vary centers --focus arm.mrc -o second
         cryomix train particles.star --neutral neutral -o job --symmetry C3 --focus unit.mrc
         cryomix train particles.star --neutral neutral -o even --half even
+        cryomix train sets/all.lst --neutral gmm_00/model.txt -o job
         torchrun --nproc-per-node 4 -m cryomix train particles.star --neutral neutral -o job
     """
     from cryomix.commands.beginning import find_beginning, write_selection
@@ -89,7 +90,7 @@ def train(
         say(f"{out}: is trained already")
         return
     source, dataset = expand_particles(
-        job, begin.source, begin.particles, begin.data_folder, options.symmetry
+        job, begin.source, begin.particles, begin.data_folder, options.symmetry, begin.beside
     )
     train_into(job, source, dataset, begin.neutral, options, device, focus=focus)
 
@@ -107,7 +108,7 @@ def _record(
 
     if not job.run_record.is_file():
         require_usable_images(begin.particles, begin.source)
-    source = describe_source(begin.source, begin.data_folder)
+    source = describe_source(begin.source, begin.data_folder, beside=begin.beside)
     inputs = [begin.source, begin.neutral.path, *focus]
     record_job(job, "train", {**source, **settings}, inputs, seed, device)
     if not job.model.is_file() and not has_grown(job):

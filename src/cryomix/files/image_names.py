@@ -1,15 +1,19 @@
 """Names of images, ``000012@folder/stack.mrcs``, and where on this machine the stacks are."""
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32, Int64
 
 from cryomix.errors import DataWarning, InputFileError
 from cryomix.files.mrc import MrcStack
 
 _NAMED_IN_MESSAGES = 3
+# cryoSPARC links each imported stack under its name after a number of its own.
+_IMPORT_NUMBER = re.compile(r"\A\d{15,24}_(?=.)", re.ASCII)
 
 
 def open_images(
@@ -56,8 +60,55 @@ def open_images(
             )
         file[row] = file_of_stack.setdefault(stack, len(file_of_stack))
         section[row] = int(number) - 1
-    paths = _find_stacks(list(file_of_stack), source, data_folder)
-    return MrcStack(paths, file, section, source, several_boxes=several_boxes)
+    return open_sections(
+        list(file_of_stack), file, section, source, data_folder, several_boxes=several_boxes
+    )
+
+
+def open_sections(
+    stacks: Sequence[str],
+    file: Int64[np.ndarray, "images"],
+    section: Int64[np.ndarray, "images"],
+    source: Path,
+    data_folder: Path | None,
+    *,
+    several_boxes: bool = False,
+    sign: Float32[np.ndarray, "images"] | None = None,
+) -> MrcStack:
+    """The images at places that a metadata file gives, looked for as `open_images` does.
+
+    In `data_folder` a stack may also lie without the number that cryoSPARC puts before its name.
+
+    Parameters
+    ----------
+    stacks
+        Names, each once.
+    file, section
+        Index into `stacks` of each image, and its place there, from 0.
+    source, data_folder
+        As in `open_images`.
+    several_boxes, sign
+        Whether the stacks may differ in box size, and what each image is multiplied by; see
+        `MrcStack`.
+
+    Raises
+    ------
+    InputFileError
+        If stacks are not found: all of them are counted.
+    """
+    paths = _find_stacks(stacks, source, data_folder)
+    return MrcStack(paths, file, section, source, several_boxes=several_boxes, sign=sign)
+
+
+def find_stacks(stacks: Sequence[str], source: Path, data_folder: Path | None) -> list[Path]:
+    """Where each named stack is on this machine, looked for as `open_images` does.
+
+    Raises
+    ------
+    InputFileError
+        If stacks are not found: all of them are counted.
+    """
+    return _find_stacks(stacks, source, data_folder)
 
 
 def _find_stacks(stacks: Sequence[str], source: Path, data_folder: Path | None) -> list[Path]:
@@ -111,6 +162,7 @@ def _candidates(name: Path, source: Path, data_folder: Path | None) -> Iterator[
         yield data_folder, data_folder.joinpath(*parts)
         yield data_folder, data_folder.joinpath(*parts[-2:])
         yield data_folder, data_folder / name.name
+        yield data_folder, data_folder / _IMPORT_NUMBER.sub("", name.name, count=1)
     # The file's own folder before the working one: a file of the same name may lie there.
     for start in (source.absolute(), source.resolve()):
         if name.is_absolute():

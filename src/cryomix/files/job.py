@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cryomix.errors import CheckpointError, OutputError
 from cryomix.files.atomic import cannot_write, remove_partial_files
+from cryomix.files.particle_file import written_suffix
 
 # RELION puts these into the folder of an External job before the job begins.
 _RELION_FILES = frozenset(
@@ -85,20 +86,17 @@ class JobFolder:
         """Its uncertainty."""
         return self.path / "latent_std.npy"
 
-    @property
-    def particles(self) -> Path:
-        """The user's rows with latents and clusters."""
-        return self.path / "particles.star"
+    def particles(self, source: Path) -> Path:
+        """The user's rows with latents and clusters, in a file of the kind of `source`."""
+        return self.path / f"particles{written_suffix(source)}"
 
-    @property
-    def selection(self) -> Path:
-        """Particles of a job that goes on from some of those of another."""
-        return self.path / "selection.star"
+    def selection(self, source: Path) -> Path:
+        """Particles of a job that goes on from some of those of another, which `source` holds."""
+        return self.path / f"selection{written_suffix(source)}"
 
-    @property
-    def expanded(self) -> Path:
-        """The user's rows, one for each copy of a particle under the symmetry, if there is one."""
-        return self.path / "expanded.star"
+    def expanded(self, source: Path) -> Path:
+        """The rows of `source`, one for each copy of a particle under the symmetry, if any."""
+        return self.path / f"expanded{written_suffix(source)}"
 
     @property
     def history(self) -> Path:

@@ -35,6 +35,8 @@ class MrcStack:
         Place of each image in its file, from 0.
     source
         The metadata file that lists the images, for messages.
+    sign
+        1 or −1: what each image is multiplied by as it is read, so that protein is positive.
     several_boxes
         Whether the files may differ in box size; only images of one are then read at a time.
 
@@ -54,8 +56,10 @@ class MrcStack:
         section: Int64[np.ndarray, "images"],
         source: Path | None = None,
         *,
+        sign: Float[np.ndarray, "images"] | None = None,
         several_boxes: bool = False,
     ) -> None:
+        self._sign = sign
         self.files = tuple(files)
         self.headers = tuple(_read_stack_header(path) for path in self.files)
         self._file = file
@@ -112,10 +116,12 @@ class MrcStack:
                 f"{self.files[self._file[image]]}: image {self._section[image] + 1}: "
                 "pixels must be finite, got NaN or infinity"
             )
+        if self._sign is not None:
+            images *= torch.from_numpy(self._sign[index.cpu().numpy()])[:, None, None]
         return images
 
     def read_as_stored(self, index: Int[Tensor, "batch"]) -> Float[Tensor, "batch n n"]:
-        """The images at `index`, whatever they hold."""
+        """The images at `index`, whatever they hold, without sign."""
         wanted = index.cpu().numpy()
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
             raise IndexError(f"{len(self)} images, got indices {wanted.min()} to {wanted.max()}")
@@ -186,7 +192,7 @@ def find_bad_images(
     of_one_box = [torch.arange(len(stack))]
     if isinstance(stack, CommonGridStack):
         of_one_box, stack = stack.rows_by_grid(), stack.images
-    read = stack.read_as_stored if isinstance(stack, MrcStack) else stack.read
+    read = getattr(stack, "read_as_stored", stack.read)
     done = 0
     for index in (part for rows in of_one_box for part in rows.split(_IMAGES_AT_ONCE)):
         image = read(index).flatten(1).numpy()
