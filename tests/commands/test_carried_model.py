@@ -57,8 +57,8 @@ def test_atoms_go_with_the_arm_and_bonds_stay(turning_job, tmp_path, capsys, kin
         assert np.abs((places - truth)[: ARM.start]).max() < 0.05
     changed = np.abs(bond_lengths(source, carried) - bond_lengths(source, here))
     assert changed.max() < 0.1
-    first, last = gemmi.read_structure(str(source))[0], gemmi.read_structure(str(out))[-1]
-    for was, now in zip(first.all(), last.all(), strict=True):
+    given, written = (gemmi.read_structure(str(path)) for path in (source, out))
+    for was, now in zip(given[0].all(), written[-1].all(), strict=True):
         assert str(was.residue) == str(now.residue)
         assert was.atom.name == now.atom.name
         assert was.atom.b_iso == now.atom.b_iso

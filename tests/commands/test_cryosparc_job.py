@@ -107,10 +107,9 @@ def test_either_file_means_the_same_particles(inputs):
     assert torch.equal(ours.images.read(index), theirs.images.read(index))
 
 
-def test_particles_agree_with_their_map(inputs, capsys):
+def test_particles_agree_with_their_map(inputs):
     cs, star, _ = inputs
     assert call("check", cs, "--map", star.with_name("consensus.mrc")) == 0
-    assert "all inputs agree" in capsys.readouterr().out
 
 
 def test_rows_are_written_as_cryosparc_has_them(job, inputs):

@@ -20,7 +20,7 @@ from cryomix.files.star import read_star
 from cryomix.geometry.symmetry import point_group
 from cryomix.latent import reduction
 
-SYSTEM = ["--particles", "120", "--box", "24", "--pixel-size", "8", "--snr", "2", "--seed", "3"]
+SYSTEM = ["--particles", "80", "--box", "24", "--pixel-size", "8", "--snr", "2", "--seed", "3"]
 QUICK = ["--latent-dim", "1", "--epochs", "2", "--hidden", "16", "--no-grow"]
 
 
@@ -109,7 +109,7 @@ def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("eman2")
     simulated, neutral = folder / "set", folder / "neutral"
     assert call("simulate", "linear", "-o", simulated, *SYSTEM) == 0
-    assert call("neutral", simulated / "consensus.mrc", "-o", neutral, "--gaussians", 64) == 0
+    assert call("neutral", simulated / "consensus.mrc", "-o", neutral, "--gaussians", 32) == 0
     star = simulated / "particles.star"
     return write_project(star, folder / "project"), star, neutral
 
@@ -206,8 +206,8 @@ def test_copies_under_a_symmetry_are_a_list(inputs, tmp_path):
     particles = read_particles(inputs[0])
     source, copies = expand_particles(JobFolder(tmp_path), inputs[0], particles, None, "C2")
     assert source == tmp_path / "expanded.lst"
-    assert [values["cryomixSymmetryCopy"] for values in records(source)] == [0, 1] * 120
-    assert copies.image.unique().tolist() == list(range(0, 240, 2))
+    assert [values["cryomixSymmetryCopy"] for values in records(source)] == [0, 1] * 80
+    assert copies.image.unique().tolist() == list(range(0, 160, 2))
     assert torch.equal(copies.half_set, particles.half_set.repeat_interleave(2))
     torch.testing.assert_close(copies.poses.rotation[::2], particles.poses.rotation)
     turned = particles.poses.rotation @ point_group("C2")[1].mT.float()
@@ -224,9 +224,9 @@ def test_a_stack_with_poses_in_it_gives_a_list(inputs, tmp_path):
             attributes = file[f"MDF/images/{row}"].attrs
             attributes["EMAN.xform.projection"] = values["xform.projection"]["matrix"]
     out = JobFolder(tmp_path / "job").particles(stack)
-    write_latents(stack, out, np.ones((120, 2)), cluster=np.arange(120))
+    write_latents(stack, out, np.ones((80, 2)), cluster=np.arange(80))
     particles = read_particles(out)
-    assert (out.name, len(particles)) == ("particles.lst", 120)
+    assert (out.name, len(particles)) == ("particles.lst", 80)
     assert particles.has_flipped_phases
     assert records(out)[7] == {"cryomixLatent1": 1, "cryomixLatent2": 1, "cryomixCluster": 7}
 

@@ -85,9 +85,8 @@ def test_displacements_are_b_factors_and_fading_is_occupancy(turning_job, tmp_pa
     out = tmp_path / "fade.cif"
     more = ("--at", tmp_path / "fade.npy", "--b-factor", "displacement")
     assert export(turning_job, "cif", out, *more) == 0
-    first, second = (
-        [site.atom for site in model.all()] for model in gemmi.read_structure(str(out))
-    )
+    structure = gemmi.read_structure(str(out))  # which owns the atoms
+    first, second = ([site.atom for site in model.all()] for model in structure)
     assert {atom.b_iso for atom in first} == {0.0}
     moved = [a.pos.dist(b.pos) for a, b in zip(first, second, strict=True)]
     np.testing.assert_allclose([atom.b_iso for atom in second], moved, atol=3e-3)

@@ -121,6 +121,13 @@ def test_stacks_are_found_without_the_number_of_their_import(cs, tmp_path):
     assert refusal(cs).startswith("3 of 3 image stacks not found: J9/lost0.mrc, J9/lost1.mrc, J9/l")
 
 
+def test_names_do_not_lead_out_of_the_project(cs, tmp_path):
+    write_stack_file(tmp_path / "secret.mrc", cs.images)
+    cs.fields["blob/path"] = np.array([b">../../secret.mrc"] * 3)
+    assert refusal(cs).startswith("image stack ../../secret.mrc leads out of the folder of the ")
+    assert len(read_particles(cs.write(), data_folder=tmp_path)) == 3
+
+
 def test_passthrough_files_are_joined_by_uid(cs):
     cs.set("ctf/df1_A", 10000.0, 20000.0, 30000.0)
     cs.set("ctf/df2_A", 10000.0, 20000.0, 30000.0)

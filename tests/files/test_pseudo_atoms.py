@@ -52,4 +52,5 @@ def test_what_pdb_cannot_hold_is_refused(tmp_path, models, message):
 def test_mmcif_holds_more_than_pdb(tmp_path):
     models = model_of(100_000, reach=2000.0)
     write_pseudo_atoms(tmp_path / "many.cif", models, FRAME, amplitude_factors(models))
-    assert gemmi.read_structure(str(tmp_path / "many.cif"))[0].count_atom_sites() == 100_000
+    structure = gemmi.read_structure(str(tmp_path / "many.cif"))
+    assert structure[0].count_atom_sites() == 100_000

@@ -21,8 +21,9 @@ Target = Literal["star", "cs", "lst", "cif", "pdb", "csv", "chimerax"]
 _To = Annotated[
     Target,
     Parameter(
-        help="`star`, `cs`, `lst`: the user's own rows, for RELION, cryoSPARC or EMAN2; `cif`, "
-        "`pdb`, `csv`: Gaussian models of states; `chimerax`: a folder of maps, arrows and scripts"
+        help="`star`, `cs`, `lst`: particles for RELION, cryoSPARC or EMAN2, the user's own rows "
+        "and columns; `cif`, `pdb`, `csv`: Gaussian models of states; `chimerax`: a folder with "
+        "maps, arrows and scripts"
     ),
 ]
 _Out = Annotated[

@@ -56,7 +56,6 @@ def train(
 
         cryomix train particles.star --neutral neutral/gaussians.safetensors -o job
         cryomix train particles.star --neutral neutral -o job --latent-dim 2 --vary amplitudes
-        cryomix train particles.star --neutral neutral -o job --focus arm.mrc
         cryomix train particles.star --neutral neutral -o job --focus arm.mrc --focus foot.mrc
         cryomix train --from job --clusters 2 --clusters 3 --vary centers --focus arm.mrc -o second
         cryomix train particles.star --neutral neutral -o job --symmetry C3 --focus unit.mrc

@@ -39,7 +39,8 @@ def read_structure(path: Path) -> Structure:
     """
     if importlib.util.find_spec("gemmi") is None:
         raise InputFileError(f"{path}: atomic models need gemmi: pip install 'cryomix[model]'")
-    models = list(parse_structure(path))
+    structure = parse_structure(path)  # which owns all that is read of it
+    models = list(structure)
     atoms = [_atoms(model) for model in models]
     if not atoms or not atoms[0]:
         raise InputFileError(f"{path}: holds no atoms that show in a map")
