@@ -22,7 +22,7 @@ from cryomix.files.job import JobFolder
 from cryomix.files.mrc import open_stack, read_volume, read_voxel_size, write_stack, write_volume
 from cryomix.files.neutral_model import read_neutral
 from cryomix.files.noise_spectrum import read_noise_spectrum
-from cryomix.files.particle_file import read_particles, write_particles
+from cryomix.files.particle_file import read_particles, write_latents, write_particles
 from cryomix.files.pose_state import read_pose_state, write_pose_state
 from cryomix.files.run_record import write_run_record
 from cryomix.files.star import read_star
@@ -54,6 +54,7 @@ class Reader:
     def try_on(self, content: bytes, folder: Path) -> None:
         """Read `content`; only a mistake of the user's may come out."""
         path = folder / self.name
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -82,6 +83,9 @@ def make_readers(folder: Path) -> dict[str, Reader]:
         "maps": ("maps.json", (lambda path: read_volume_list(path.parent),)),
         "domains": ("domains.json", (read_domain_motions,)),
         "dcd": ("x.dcd", (_read_ends_of_trajectory,)),
+        "cs": ("J24/x_particles.cs", (_read_and_write_particles,)),
+        "lst": ("sets/x.lst", (_read_and_write_particles,)),
+        "hdf": ("particles/x.hdf", (_read_and_write_particles, _read_images)),
         "pdb": ("x.pdb", (read_structure,)),
         "cif": ("x.cif", (read_structure,)),
     }
@@ -96,6 +100,18 @@ def _read_and_write_star(path: Path) -> None:
     assert [block.name for block in read_star(again).blocks] == [
         block.name for block in star.blocks
     ]
+
+
+def _read_and_write_particles(path: Path) -> None:
+    read_particles(path)
+    again = path.with_name(f"again{path.suffix}")
+    write_latents(path, again, np.full((1, 2), 0.5, np.float32), rows=np.arange(1))
+    read_particles(again)
+
+
+def _read_images(path: Path) -> None:
+    particles = read_particles(path)
+    particles.images.read(torch.tensor([0, len(particles) - 1]))
 
 
 def _read_stack(path: Path) -> None:
@@ -149,7 +165,8 @@ def mutate(content: bytes, other: bytes, chance: random.Random) -> bytes:
 
 
 def _make_seeds(folder: Path) -> Iterator[tuple[str, list[bytes]]]:
-    from files_of_others import ParticleFile
+    from files_of_eman2 import Eman2Set, write_hdf
+    from files_of_others import CryosparcFile, ParticleFile
     from test_dcd import dcd
 
     particles = ParticleFile(folder)
@@ -185,6 +202,14 @@ def _make_seeds(folder: Path) -> Iterator[tuple[str, list[bytes]]]:
     yield "domains", [path.read_bytes()]
     position = np.ones((3, 4, 3), np.float32)
     yield "dcd", [dcd(position), dcd(position, order=">", cell=True, fourth=True)]
+    table = CryosparcFile(folder)
+    yield "cs", [table.write().read_bytes()]
+    listed = Eman2Set(folder)
+    yield "lst", [listed.write().read_bytes()]
+    plain = listed.stack.read_bytes()
+    headers = [{**header, "xform.projection": listed.matrices[0]} for header in listed.headers]
+    write_hdf(path, listed.images, headers, bits=8)
+    yield "hdf", [plain, path.read_bytes()]
     yield (
         "pdb",
         [_PDB * 2, b"MODEL        1\n" + _PDB + b"ENDMDL\nMODEL        2\n" + _PDB + b"ENDMDL\n"],

@@ -346,3 +346,11 @@ def test_the_same_images_by_either_program(cs):
     ours = read_particles(cs.write()).images.read(torch.tensor([1]))
     theirs = open_images(["000002@J3/extract/stack.mrc"], cs.path, None)
     assert torch.equal(ours, -theirs.read(torch.tensor([0])))
+
+
+def test_a_pixel_size_that_rounds_to_nothing_is_refused(tmp_path):
+    """Found by fuzzing: sizes are rounded to a millionth, and 0 was then taken for ours."""
+    file = CryosparcFile(tmp_path)
+    file.set("blob/psize_A", 1e-30)
+    with pytest.raises(InputFileError, match="blob/psize_A must be above 1e-06, got 1e-30"):
+        read_particles(file.write())

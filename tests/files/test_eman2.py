@@ -314,6 +314,7 @@ def test_latents_of_another_job_are_replaced(project, tmp_path):
     assert not any("cryomixLatent2" in row for row in records(out))
 
 
+@pytest.mark.filterwarnings("ignore:.*lies outside of the folders")  # the name is absolute
 def test_a_stack_is_selected_from_by_a_list(project, tmp_path):
     for header, matrix in zip(project.headers, project.matrices, strict=True):
         header["xform.projection"] = matrix

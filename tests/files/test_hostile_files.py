@@ -8,7 +8,7 @@ from hostile_files import make_readers, mutate
 MUTATIONS = 300
 KINDS = (
     "star", "mrc", "gz", "toml", "csv", "npy", "npz", "safetensors", "maps", "domains", "dcd",
-    "pdb", "cif",
+    "cs", "lst", "hdf", "pdb", "cif",
 )  # fmt: skip
 
 

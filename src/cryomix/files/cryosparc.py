@@ -97,7 +97,7 @@ def read_particles(
     _refuse_classes(table)
     table.require(_NEEDS)
     # The field is of single precision: 0.6575 Å is stored as 0.65750003.
-    pixel_size = table.in_range(_PIXEL, above=0.0).round(6)
+    pixel_size = table.in_range(_PIXEL, above=1e-6).round(6)
     stack = _open_images(table, beside or path, data_folder)
     _require_box(table, stack)
     images = put_on_one_grid(stack, pixel_size, path, lambda row: f"row {row + 1}")
