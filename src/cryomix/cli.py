@@ -1,6 +1,7 @@
 """From signatures to the command line, and from errors to exit codes."""
 
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from cryomix.commands.simulate import simulate
 from cryomix.commands.train import train
 from cryomix.commands.trajectory import trajectory
 from cryomix.errors import CryomixError
+from cryomix.files.run_record import COMMAND_LINE
 
 _FLAGS = {"box_size": "--box", "pose_error_deg": "--pose-error", "latent_size": "--latent-dim"}
 _USAGE, _FAULT = 2, 1
@@ -58,13 +60,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     warnings.showwarning = _show_warning
     tokens = list(sys.argv[1:] if arguments is None else arguments)
-    external = find_external_job(tokens)
-    if external is None:
-        return _perform(tokens)
+    typed = COMMAND_LINE.set(shlex.join(["cryomix", *tokens]))
     try:
+        external = find_external_job(tokens)
+        if external is None:
+            return _perform(tokens)
         return answer_relion(external, lambda: _perform(tokens))
     except CryomixError as error:
         return _complain(_one_line(error), _USAGE)
+    finally:
+        COMMAND_LINE.reset(typed)
 
 
 def _perform(tokens: list[str]) -> int:

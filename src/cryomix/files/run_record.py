@@ -5,6 +5,7 @@ import json
 import platform
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,9 @@ _MEBIBYTE = 2**20
 _HASHED_WHOLE = 1024 * _MEBIBYTE
 _HASHED_END = 16 * _MEBIBYTE
 _PACKAGES = ("cryomix", "torch", "numpy")
+
+COMMAND_LINE: ContextVar[str] = ContextVar("command line", default="")
+"""What was typed, as a shell takes it; `cryomix.cli.main` sets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,13 @@ class InputDigest:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One run of a command; options that were None are absent."""
+    """One run of a command; options that were None are absent.
+
+    `line` is what was typed, or only the command where Python called it.
+    """
 
     command: str
+    line: str
     seed: int
     device: str
     versions: dict[str, str]
@@ -83,6 +91,7 @@ def write_run_record(
         raise TypeError(f"options must be a mapping or a dataclass, got {options!r}")
     lines = [
         f"command = {_toml(command)}",
+        f"line = {_toml(COMMAND_LINE.get() or f'cryomix {command}')}",
         f"seed = {_toml(seed)}",
         f"device = {_toml(device)}",
         "",
@@ -110,6 +119,7 @@ def read_run_record(path: Path) -> RunRecord:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         return RunRecord(
             command=str(content["command"]),
+            line=str(content.get("line", f"cryomix {content['command']}")),
             seed=int(content["seed"]),
             device=str(content["device"]),
             versions=_mapping(content["versions"]),
