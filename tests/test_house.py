@@ -1,8 +1,10 @@
 """The habits of the house, as far as a machine can see them."""
 
 import ast
+import builtins
 import re
 import subprocess
+import symtable
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -101,6 +103,22 @@ def test_every_convention_has_its_test():
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     ]
     assert quoted == sentences
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=name_of)
+def test_every_name_is_defined(path):
+    """Linters cannot tell them from the names of dimensions in shapes, which are strings."""
+    module = symtable.symtable(path.read_text(), str(path), "exec")
+    known = {symbol.get_name() for symbol in module.get_symbols() if symbol.is_assigned()}
+    known |= {symbol.get_name() for symbol in module.get_symbols() if symbol.is_imported()}
+    known |= {*dir(builtins), "__file__", "__name__"}
+    tables, unknown = [module], set()
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        used = (symbol for symbol in table.get_symbols() if symbol.is_referenced())
+        unknown |= {symbol.get_name() for symbol in used if symbol.is_global()} - known
+    assert unknown == set()
 
 
 def test_decisions_are_numbered_and_short():

@@ -21,7 +21,7 @@ import torch
 from cryomix import __version__
 from cryomix.files.mrc_header import HEADER_BYTES, make_header
 from cryomix.files.particle_file import read_particles, write_particles
-from cryomix.files.training import latent_columns
+from cryomix.files.relion_latents import write_latents as write_job_particles
 
 COLUMNS = (
     "CoordinateX", "CoordinateY", "ImageName", "MicrographName", "OpticsGroup",
@@ -175,8 +175,8 @@ def write_selection(path: Path, count: int, selected: int) -> None:
 def write_latents(path: Path, count: int, selected: int) -> None:
     """All rows with four latents and the cluster, as a job's particles.star has them."""
     latent = np.random.default_rng(0).normal(size=(count, 4)).astype(np.float32)
-    added = {**latent_columns(latent), "cryomixCluster": np.arange(count) % 9 + 1}
-    write_particles(path, path.with_name("job.star"), added=added)
+    cluster = np.arange(count) % 9 + 1
+    write_job_particles(path, path.with_name("job.star"), latent, cluster=cluster)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """EMAN2's HDF stacks: plain and compressed pixels, and what a hostile file may not do."""
 
+import resource
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -242,6 +244,16 @@ def test_files_that_are_none_of_eman2_are_refused(path, tmp_path):
     with h5py.File(other, "w") as file:
         file["data"] = IMAGES
     refused(other, "there is no 'MDF'")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds memory")
+def test_a_header_that_refers_to_itself_takes_no_memory():
+    """HDF5 2.0 follows it until there is none; found by fuzzing."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    path = Path(__file__).parent / "hostile" / "header_that_refers_to_itself.hdf"
+    with pytest.raises(InputFileError, match="cannot be read as HDF5"):
+        open_hdf(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 600_000
 
 
 def test_boxes_that_differ_are_refused_by_name(path):

@@ -15,12 +15,15 @@ from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from cryomix.errors import BoxMismatchError, InputFileError
+from cryomix.files.bounded_file import BoundedFile
+from cryomix.files.bounded_memory import bounded_memory
 from cryomix.files.eman2_attributes import KEYS, WIDTH, Attributes, parse_attributes
 
 if TYPE_CHECKING:
     import h5py
 
 _OPEN_FILES = 32
+_HEADER_MEMORY = 2**28  # bytes that HDF5 may take for the headers of one file
 _LARGEST_ATTRIBUTE = 2**20  # bytes
 _MOST_DEFLATED = 1032  # times smaller than it was: more, zlib cannot
 _FILTERS = frozenset({1, 2, 3})  # deflate, shuffle, Fletcher's checksum
@@ -134,7 +137,7 @@ class HdfStack:
         if not len(rows):
             return
         number = int(self._file[rows[0]])
-        with self._reading(number) as file:
+        with bounded_memory(_HEADER_MEMORY), self._reading(number) as file:
             group = _images_group(file, self.files[number])
             last, header = -1, None
             for row in rows.tolist():
@@ -169,7 +172,7 @@ class HdfStack:
 
 def open_hdf(path: Path) -> HdfStack:
     """All images of one file."""
-    with _one_line(path), _open(path) as file:
+    with bounded_memory(_HEADER_MEMORY), _one_line(path), _open(path) as file:
         group = _images_group(file, path)
         last = group.attrs.get("imageid_max")
         count = int(np.asarray(last).item()) + 1 if np.size(last) == 1 and last is not None else 0
@@ -199,7 +202,7 @@ def _open(path: Path) -> "h5py.File":
         raise InputFileError(f"{path}: HDF needs h5py: pip install 'cryomix[eman2]'") from error
 
     with _one_line(path):
-        return h5py.File(path, "r", locking=False)
+        return h5py.File(BoundedFile(path), "r")
 
 
 def _images_group(file: "h5py.File", path: Path) -> "h5py.Group":
