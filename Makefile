@@ -9,7 +9,7 @@ WORKERS ?= 2
 tests: export OMP_NUM_THREADS = 1
 tests: export NUMBA_NUM_THREADS = 1
 
-.PHONY: demo test lint types layers tests clean
+.PHONY: demo test lint types layers tests page clean
 
 demo: $(STAMP)
 	rm -rf demo
@@ -30,6 +30,10 @@ layers: $(STAMP)
 tests: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS)
 
+# The page of `cryomix view`; only who changes viewer-ui/ needs Node (20.19 or newer) and this.
+page:
+	cd viewer-ui && npm ci --no-audit --no-fund && npm run build
+
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cryomix needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
@@ -37,4 +41,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf .venv demo build dist
+	rm -rf .venv demo build dist viewer-ui/node_modules

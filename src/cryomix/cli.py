@@ -24,6 +24,7 @@ from cryomix.commands.run import run
 from cryomix.commands.simulate import simulate
 from cryomix.commands.train import train
 from cryomix.commands.trajectory import trajectory
+from cryomix.commands.view import view
 from cryomix.errors import CryomixError
 
 _FLAGS = {"box_size": "--box", "pose_error_deg": "--pose-error", "latent_size": "--latent-dim"}
@@ -43,7 +44,7 @@ app = App(
 )
 for _command in (
     demo, simulate, check, neutral, train, analyze, trajectory, reconstruct, decode, draw,
-    refine_poses, evaluate, export, run, reproduce,
+    refine_poses, evaluate, view, export, run, reproduce,
 ):  # fmt: skip
     app.command(_command)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int64, Shaped
 
-from cryomix.files import relion
+from cryomix.files import relion, relion_table
 from cryomix.geometry.poses import Poses
 from cryomix.imaging.particles import Particles
 
@@ -45,6 +45,17 @@ def read_column(path: Path, name: str) -> Float[np.ndarray, "particles"]:
         If it does not hold numbers.
     """
     return relion.read_column(path, name)
+
+
+def number_columns(path: Path) -> tuple[str, ...]:
+    """Names of the columns of numbers of the particles, told by the first of them.
+
+    Raises
+    ------
+    InputFileError
+        If the file cannot be read.
+    """
+    return relion_table.number_columns(path)
 
 
 def write_particles(
