@@ -34,7 +34,7 @@ export function mapLegend(legend: HTMLElement, map: LatentMap): void {
 
 export function modelLegend(legend: HTMLElement, view: ModelView, reference: string): void {
   legend.replaceChildren();
-  if (view.arrows) ramp(legend, `A to B, arrows × ${view.arrows.scale}`, sequential, "0", "longest");
+  if (view.arrows) ramp(legend, `A to B, Å; arrows × ${view.arrows.scale}`, sequential, "0", short(view.longest));
   if (view.tint === "displacement") ramp(legend, `displacement from ${reference}, Å`, sequential, "0", short(view.most));
   if (view.tint === "amplitude") ramp(legend, `amplitude less ${reference}'s, of a full one`, diverging, "−1", "+1");
 }

@@ -63,6 +63,7 @@ export class ModelView {
   reference: Model | null = null;
   arrows: { from: Model; to: Model; scale: number } | null = null;
   most = 0; // end of the colour scale: Å, or share of the amplitude
+  longest = 0; // arrow, Å, before it is scaled
   onDraw: () => void = () => {};
   onColors: () => void = () => {};
   model: Model | null = null;
@@ -172,7 +173,7 @@ export class ModelView {
     (position.array as Float32Array).set(model.center);
     (tint.array as Float32Array).set(colors);
     for (let i = 0; i < model.amplitude.length; i++)
-      (radius.array as Float32Array)[i] = (this.arrows ? 0.45 : 1.05) * model.width[i] * Math.min(1.35, Math.cbrt(model.amplitude[i] / this.solid));
+      (radius.array as Float32Array)[i] = (this.arrows ? 0.28 : 1.05) * model.width[i] * Math.min(1.35, Math.cbrt(model.amplitude[i] / this.solid));
     position.needsUpdate = tint.needsUpdate = radius.needsUpdate = true;
   }
 
@@ -225,13 +226,13 @@ export class ModelView {
     this.quiver.clear();
     if (!this.arrows) return;
     const { from, to, scale } = this.arrows, moved = Array.from(from.amplitude.keys(), (i) => distance(from, to, i));
-    const longest = Math.max(...moved);
+    const longest = (this.longest = Math.max(...moved));
     const shown = Array.from(moved.keys()).filter((i) => moved[i] > 0.1 * longest && longest > 0.05);
     const every = Math.ceil(shown.length / MOST_ARROWS), chosen = shown.filter((_, k) => k % every === 0);
     const shaft = new CylinderGeometry(0.3, 0.3, 0.72, 8).translate(0, 0.36, 0), head = new ConeGeometry(1, 0.28, 12).translate(0, 0.86, 0);
     const geometry = mergeGeometries([shaft, head]);
     const mesh = new InstancedMesh(geometry, new MeshStandardMaterial({ roughness: 0.6 }), chosen.length);
-    const thick = this.reach / 42, up = new Vector3(0, 1, 0);
+    const thick = this.reach / 34, up = new Vector3(0, 1, 0);
     chosen.forEach((i, k) => {
       const start = placeOf(from, i), way = placeOf(to, i).sub(start), length = way.length();
       const turn = new Quaternion().setFromUnitVectors(up, way.normalize());
