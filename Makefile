@@ -9,17 +9,17 @@ WORKERS ?= 2
 tests: export OMP_NUM_THREADS = 1
 tests: export NUMBA_NUM_THREADS = 1
 
-.PHONY: demo test lint types layers tests page clean
+.PHONY: demo test lint types layers tests docs page clean
 
 demo: $(STAMP)
 	rm -rf demo
 	$(BIN)/cryomix demo -o demo
 
-test: lint types layers tests
+test: lint types layers docs tests
 
 lint: $(STAMP)
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks fuzz docs
+	$(BIN)/ruff check src tests benchmarks fuzz docs
 
 types: $(STAMP)
 	$(BIN)/mypy
@@ -29,6 +29,9 @@ layers: $(STAMP)
 
 tests: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS)
+
+docs: $(STAMP)
+	$(BIN)/sphinx-build -q -W --keep-going docs build/docs
 
 # The page of `cryomix view`; only who changes viewer-ui/ needs Node (20.19 or newer) and this.
 page:

@@ -158,3 +158,37 @@ def test_a_gpu_that_is_not_there_is_refused(run, tmp_path):
     assert code == 2
     assert error == "cryomix: --device cuda: PyTorch finds no GPU here; use auto or cpu\n"
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            OSError(5, "Input/output error", "job/x.npy"),
+            "the system refuses: [Errno 5] Input/output",
+        ),
+        (
+            MemoryError("Unable to allocate 9.5 GiB"),
+            "not enough memory: Unable to allocate 9.5 GiB",
+        ),
+        (MemoryError(), "not enough memory: no more was given"),
+    ],
+)
+def test_what_the_machine_refuses_gets_one_line(run, with_command, error, message):
+    def fail():
+        raise error
+
+    with_command(fail)
+    code, output, told = run("go")
+    assert (code, output) == (1, "")
+    assert told.startswith(f"cryomix: {message}")
+    assert told.count("\n") == 1
+
+
+def test_a_reader_that_goes_away_is_no_mistake():
+    command = [sys.executable, "-m", "cryomix", "simulate", "--help"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() in (0, 1)

@@ -1,4 +1,4 @@
-"""What README.md shows runs."""
+"""What README.md and the tutorial show runs."""
 
 import re
 import shlex
@@ -8,7 +8,11 @@ import pytest
 
 from cryomix import cli
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+# A command of the tutorial, with what a comment before it adds to keep it small.
+STEP = re.compile(r"(?:<!-- in tests: (.*) -->\n\n)?^    (cryomix \w.*)$", re.MULTILINE)
 
 
 def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
@@ -32,3 +36,13 @@ def test_the_commands_have_these_arguments(line):
     )
     assert bound.arguments
     assert not ignored
+
+
+def test_the_tutorial_runs_from_end_to_end(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    steps = [f"{line} {smaller}" for smaller, line in STEP.findall(TUTORIAL)]
+    assert len(steps) == len(re.findall(r"^    \S", TUTORIAL, re.MULTILINE)) >= 3
+    for step in steps:
+        assert cli.main(shlex.split(step)[1:]) == 0, step
+    for file in ("demo/report.html", "drawn/models.gif", "open.star"):
+        assert Path(file).stat().st_size > 0

@@ -149,6 +149,44 @@ class DrawingOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StatesOptions:
+    """Knobs of the models that are exported: of which states, and how."""
+
+    along: str | None = knob(
+        None, "states are the points of this path: its name in JOB, or a file of latents"
+    )
+    at: str | None = knob(None, "states are at these latents (.npy, .csv), one per row")
+    clusters: bool = knob(False, "states are the centres of the clusters")
+    b_factor: Literal["amplitude", "displacement"] = knob(
+        "amplitude",
+        "B-factors in .cif and .pdb: amplitude, the largest being 100, or Å from the first state",
+    )
+    atoms: str | None = knob(
+        None, "atomic model that lies in the job's maps: carried to the states, written for each"
+    )
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("along", "at", "clusters") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"states are taken from one of along, at and clusters, got {given}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneOptions:
+    """Knobs of the arrows in a scene for ChimeraX."""
+
+    scale: float = knob(1.0, "arrows are so many times as long as the displacement")
+    between: tuple[int, int] | None = knob(
+        None, "states from and to which arrows go [first and last]"
+    )
+
+    def __post_init__(self) -> None:
+        _require_positive("scale", self.scale)
+        if self.between is not None and (min(self.between) < 1 or len(set(self.between)) < 2):
+            raise ValueError(f"between must be two different states from 1 on, got {self.between}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReconstructionOptions:
     """Knobs of the maps rebuilt from particles."""
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from cryomix.files.cryosparc import read_poses
 from cryomix.geometry.fourier import FourierGrid
 from cryomix.geometry.poses import euler_to_rotation, rotation_to_euler
 from cryomix.imaging.ctf import Ctf, evaluate_ctf
@@ -29,6 +30,15 @@ def test_rotation_is_the_golden_matrix(rows):
 def test_shift_is_the_golden_translation(rows):
     own, golden = rows
     fraction = own["alignments3D/shift"] / own["blob/shape"][:, :1]
+    assert np.abs(fraction - golden["cryodrgn_translation_fraction_of_box"]).max() < 1e-6
+
+
+def test_poses_are_read_as_the_golden_ones(shared_folder, rows):
+    _, golden = rows
+    path = shared_folder / "data/metadata/cryosparc/cryosparc_P12_J24_001_particles.cs"
+    poses = read_poses(path)
+    assert np.abs(poses.rotation.numpy() - golden["cryodrgn_rotation"]).max() < 2e-6
+    fraction = -poses.shift.numpy() / (2.95 * 180)
     assert np.abs(fraction - golden["cryodrgn_translation_fraction_of_box"]).max() < 1e-6
 
 

@@ -1,5 +1,7 @@
 """`cryomix check` names what is wrong in plain words and exits with 1."""
 
+import json
+import re
 import shutil
 
 import pytest
@@ -58,12 +60,14 @@ def test_a_correct_set_agrees(folder, check):
     code, output, error = check(folder, "--mask", folder / "mask.mrc")
     assert (code, error) == (0, "")
     assert "160 particles, 32 px box, 6 Å per pixel" in output
-    assert output.endswith("all inputs agree\n")
+    assert "map                  shows what the particles show" in output
+    # So few and so coarse images do not show where the CTF changes its sign.
+    assert output.endswith("nothing wrong was found; these images cannot tell: phases\n")
 
 
 def test_without_a_map_only_the_particles_are_judged(folder, capsys):
     assert cli.main(["check", str(folder / "particles.star")]) == 0
-    assert "correlation" not in capsys.readouterr().out
+    assert "contrast" not in capsys.readouterr().out
 
 
 def test_inverted_contrast(folder, check):
@@ -155,3 +159,92 @@ def test_a_missing_file_is_a_mistake_of_the_command_line(folder, check):
     code, output, error = check(folder)
     assert (code, output) == (2, "")
     assert error == f"cryomix: {folder / 'consensus.mrc'}: there is no such file\n"
+
+
+def test_what_was_measured_comes_as_json(folder, check):
+    code, output, _ = check(folder, "--json")
+    told = json.loads(output)
+    assert (code, told["problems"]) == (0, 0)
+    found = {finding["question"]: finding for finding in told["findings"]}
+    assert found["contrast"]["state"] == "ok"
+    assert found["phases"]["state"] == "cannot tell"
+    rewrite_stack(folder, lambda images: -images)
+    code, output, _ = check(folder, "--json")
+    assert (code, json.loads(output)["problems"]) == (1, 1)
+
+
+@pytest.mark.filterwarnings("default:.*pixel size of 7.8")
+def test_a_wrong_pixel_size(folder, check):
+    """The header of the map still has the true one, which nobody has to believe."""
+    path = folder / "particles.star"
+    path.write_text(path.read_text().replace(" 6.000000 ", " 7.800000 "))
+    code, output, error = check(folder)
+    assert code == 1
+    assert "its pixel size of 7.8 Å is used" in error
+    assert output.count("problem:") == 1
+    size = re.search(r"set _rlnImagePixelSize in data_optics to ([\d.]+) Å", output)
+    assert float(size[1]) == pytest.approx(6.0, rel=0.03)
+
+
+def test_a_wrong_voxel_size_of_the_map(folder, check):
+    density = read_volume(folder / "consensus.mrc").density
+    write_volume(folder / "consensus.mrc", Volume(density, 7.8))
+    code, output, _ = check(folder)
+    assert code == 1
+    assert "says 7.8 Å per voxel, the images 6 Å" in output
+    assert "--force_header_angpix 6" in output
+    assert output.count("problem:") == 1
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [(1e-4, "multiply _rlnDefocusU and _rlnDefocusV by 10000"), (-1, "underfocus is positive")],
+)
+def test_defocus_of_another_unit_or_sign(folder, check, factor, words):
+    def scale(row):
+        return [*row[:6], *(str(float(value) * factor) for value in row[6:8]), *row[8:]]
+
+    rewrite_rows(folder, scale)
+    code, output, _ = check(folder)
+    assert code == 1
+    assert words in output
+    assert output.count("problem:") == 1
+
+
+def test_one_rotation_for_all(folder, check):
+    rewrite_rows(folder, lambda row: [row[0], "0", "0", "0", *row[4:]])
+    code, output, _ = check(folder)
+    assert code == 1
+    assert "all rotations are the same" in output
+
+
+def test_rows_that_are_there_twice(folder, check):
+    path = folder / "particles.star"
+    text = path.read_text().rstrip("\n")
+    path.write_text(text + "\n" + text.splitlines()[-1] + "\n")
+    code, output, _ = check(folder)
+    assert code == 1
+    assert "1 rows repeat an earlier one, image and pose (rows 161)" in output
+
+
+def test_uneven_half_sets_are_told_and_are_no_mistake(folder, check):
+    rewrite_rows(folder, lambda row: [*row[:-1], "1" if int(row[0][:6]) > 9 else "2"])
+    code, output, _ = check(folder)
+    assert code == 0
+    assert re.search(r"half sets +uneven: half maps will differ +151 and 9\n", output)
+
+
+def test_images_that_are_not_normalised_are_told_and_are_no_mistake(folder, check):
+    rewrite_stack(folder, lambda images: 300 + 20 * images)
+    code, output, _ = check(folder)
+    assert code == 0
+    assert re.search(r"normalisation +not normalised +background 30\d(\.\d+)? ± [12]\d", output)
+
+
+def test_a_mask_in_the_wrong_place(folder, check):
+    volume = read_volume(folder / "mask.mrc")
+    write_volume(folder / "mask.mrc", Volume(volume.density.roll(16, 0), 6.0))
+    code, output, _ = check(folder, "--mask", folder / "mask.mrc")
+    assert code == 1
+    assert "the mask lies where the map has no density" in output
+    assert output.count("problem:") == 1

@@ -1,11 +1,13 @@
 """Selections out: which rows each condition picks, and that they come out as they were."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cryomix import cli
+from cryomix.files.cryosparc_table import write_rows
 from cryomix.files.job import JobFolder
 from cryomix.files.run_record import write_run_record
 from cryomix.files.star import read_star
@@ -36,6 +38,9 @@ _cryomixLatent2 #6
 """
 
 
+GIVEN = Path("given.star")
+
+
 @pytest.fixture
 def job(tmp_path):
     """Twelve particles on a line of slope one, from -6 to 5, in three clusters."""
@@ -53,8 +58,9 @@ def job(tmp_path):
         f"{i + 1:06d}@a.mrcs   {1e4 + i} '{i:04d} x' {1 + 2 * (i % 2)}  {z:.6f} {z:.6f}"
         for i, z in enumerate(latent[:, 0])
     ]
-    folder.particles.write_text(HEAD + "\n".join(rows) + "\n\ndata_general\n\n_rlnX y\n")
-    write_run_record(folder.run_record, "train", {}, [], 0, "cpu")
+    folder.particles(GIVEN).write_text(HEAD + "\n".join(rows) + "\n\ndata_general\n\n_rlnX y\n")
+    settings = {"particles": str(GIVEN)}
+    write_run_record(folder.run_record, "train", settings, [], 0, "cpu")
     return folder
 
 
@@ -116,10 +122,10 @@ def test_rows_blocks_and_columns_come_out_as_they_were(job, tmp_path):
     """Also the optics group that no particle has, quotes, and blank space."""
     out = tmp_path / "all" / "out.star"
     assert export(job, out) == 0
-    assert out.read_bytes() == job.particles.read_bytes()
+    assert out.read_bytes() == job.particles(GIVEN).read_bytes()
     some = tmp_path / "some.star"
     assert export(job, some, "cluster:3") == 0
-    before, after = job.particles.read_text(), some.read_text()
+    before, after = job.particles(GIVEN).read_text(), some.read_text()
     kept = [line for line in before.splitlines() if "@" not in line or int(line[:6]) > 8]
     assert [line for line in after.splitlines() if line] == [line for line in kept if line]
 
@@ -167,10 +173,27 @@ def test_nothing_is_overwritten(job, tmp_path, capsys):
     out = tmp_path / "there.star"
     out.write_text("mine")
     assert export(job, out) == 2
-    assert export(job, job.particles) == 2
+    assert export(job, job.particles(GIVEN)) == 2
     assert out.read_text() == "mine"
     assert export(job, tmp_path / "out.cs") == 2
     assert "out.cs: a file of --to star must end in .star" in capsys.readouterr().err
-    job.particles.unlink()
+    job.particles(GIVEN).unlink()
     assert export(job, tmp_path / "out.star") == 2
     assert "particles.star: there is no such file" in capsys.readouterr().err
+
+
+def test_particles_of_cryosparc_come_out_as_a_cs_file(job, tmp_path, capsys):
+    rows = np.zeros(12, [("uid", "<u8"), ("alignments3D/error", "<f4"), ("cryomix/cluster", "<u4")])
+    rows["uid"], rows["alignments3D/error"] = np.arange(12), np.arange(12) % 3
+    write_run_record(job.run_record, "train", {"particles": "given.cs"}, [], 0, "cpu")
+    write_rows(job.particles(Path("given.cs")), rows)
+    command = ["export", str(job.path), "--to", "cs", "-o", str(tmp_path / "out.cs")]
+    assert cli.main([*command, "--select", "alignments3D/error=1 and cluster:2,3"]) == 0
+    assert np.load(tmp_path / "out.cs").tobytes() == rows[[4, 7, 10]].tobytes()
+    command[-1] = str(tmp_path / "second.cs")
+    assert cli.main([*command, "--select", "alignments3D/errors=1"]) == 2
+    assert "particles.cs: lacks alignments3D/errors" in capsys.readouterr().err
+    assert export(job, tmp_path / "out.star") == 2
+    assert "the particles of this job are particles.cs: write them to a .cs file" in (
+        capsys.readouterr().err
+    )

@@ -115,5 +115,5 @@ def test_halves_that_are_not_there_are_refused(simulated, tmp_path, capsys):
     assert call(*command) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "the even half needs particles of rlnRandomSubset 2, got none" in error
+    assert "the even half needs particles of half set 2, got none" in error
     assert not (tmp_path / "out").exists()

@@ -57,6 +57,22 @@ def test_the_job_folder_holds_what_scripts_rely_on(job):
     assert not (job / "checkpoints").exists()
 
 
+def test_the_input_is_never_touched(simulated, tmp_path, job):
+    """Neither by the run before nor by one in a folder that may not be written."""
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in simulated.iterdir()}
+    folder = shutil.copytree(simulated, tmp_path / "copy")
+    for path in (*folder.iterdir(), folder):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    assert call(*run_arguments(folder, tmp_path / "job")) == 0
+    folder.chmod(0o755)
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == sorted(path.name for path in simulated.iterdir())
+    for path, (content, time) in before.items():
+        assert path.read_bytes() == (folder / path.name).read_bytes() == content
+        assert path.stat().st_mtime_ns == time
+        assert (folder / path.name).stat().st_mtime_ns == time
+
+
 def test_latents_are_rows_in_the_order_of_the_input(job, simulated):
     latents, std = read_array(job / "latents.npy"), read_array(job / "latent_std.npy")
     assert latents.shape == std.shape == (240, 1)

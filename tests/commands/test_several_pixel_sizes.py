@@ -6,6 +6,7 @@ import torch
 
 from cryomix import cli
 from cryomix.files.mrc import read_volume
+from cryomix.files.relion import read_particles
 from cryomix.files.star import read_star
 from cryomix.imaging.volume import crop_volume
 
@@ -70,6 +71,11 @@ def test_a_training_and_its_star_file(folder):
     assert after.block("optics").rows == before.block("optics").rows
     kept = [row.split()[: len(before.block("particles").labels)] for row in after.blocks[1].rows]
     assert kept == [row.split() for row in before.block("particles").rows[200:]]
+    alone, given = read_particles(out), read_particles(folder / "fine" / "particles.star")
+    assert (alone.box_size, alone.pixel_size, alone.limit) == (30, 6.4, None)
+    every = torch.arange(120)
+    assert torch.equal(alone.images.read(every), given.images.read(every))
+    assert torch.equal(alone.poses.rotation, given.poses.rotation)
 
 
 @pytest.mark.filterwarnings(NOTED)

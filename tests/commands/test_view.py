@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,13 +23,15 @@ def job(tmp_path) -> JobFolder:
     """A folder with a record and 30 particles in a star file."""
     folder = JobFolder(tmp_path / "job")
     folder.path.mkdir()
-    write_run_record(folder.run_record, "train", {}, [], 0, "cpu")
+    write_run_record(folder.run_record, "train", {"particles": "a.star"}, [], 0, "cpu")
     write_array(folder.latents, np.zeros((30, 2), np.float32))
     rows = [f"{i + 1:06d}@a.mrcs 1.5 name{i} -3e2" for i in range(30)]
     optics = ["data_optics", "loop_", "_rlnOpticsGroup #1", "1", ""]
     labels = ["rlnImageName", "rlnDefocusU", "rlnMicrographName", "rlnAngleRot"]
     head = [f"_{label} #{number}" for number, label in enumerate(labels, start=1)]
-    folder.particles.write_text("\n".join([*optics, "data_particles", "loop_", *head, *rows, ""]))
+    folder.particles(Path("a.star")).write_text(
+        "\n".join([*optics, "data_particles", "loop_", *head, *rows, ""])
+    )
     return folder
 
 
@@ -69,7 +72,7 @@ def test_without_the_extra_it_says_what_to_install(job):
 
 
 def test_number_columns_are_told_by_the_first_row(job):
-    assert number_columns(job.particles) == ("rlnDefocusU", "rlnAngleRot")
+    assert number_columns(job.particles(Path("a.star"))) == ("rlnDefocusU", "rlnAngleRot")
 
 
 def test_scores_of_a_training_that_goes_on(job):

@@ -21,7 +21,6 @@ def test_results_lie_where_scripts_expect_them(tmp_path):
         "latent_covariance": "latent_covariance.npy",
         "information": "information.npy",
         "informative": "informative.npy",
-        "particles": "particles.star",
         "history": "history.csv",
         "analysis": "analysis",
         "pca": "analysis/pca.npy",
@@ -35,6 +34,9 @@ def test_results_lie_where_scripts_expect_them(tmp_path):
     assert {name: getattr(job, name) for name in places} == {
         name: tmp_path / place for name, place in places.items()
     }
+    for name in ("particles", "selection", "expanded"):
+        assert getattr(job, name)(tmp_path / "run_data.star") == tmp_path / f"{name}.star"
+        assert getattr(job, name)(tmp_path / "J3_particles.cs") == tmp_path / f"{name}.cs"
     assert job.localized("arm") == tmp_path / "analysis" / "localized_arm.npy"
 
 

@@ -70,14 +70,11 @@ def test_threads_do_not_disturb_one_another(paths):
     assert wrong == []
 
 
-def test_a_file_that_became_shorter_is_named(paths):
-    files = OpenFiles(paths, 2)
-    read(files, 2, 0, 100)
-    os.truncate(paths[2], 60)
+def test_a_file_that_is_too_short_is_named(paths):
     with pytest.raises(InputFileError) as caught:
-        read(files, 2, 50, 8, 12)
+        read(OpenFiles(paths, 2), 2, 90, 8, 12)
     assert str(caught.value) == (
-        f"{paths[2]}: has become shorter: 20 bytes are needed from byte 50 on, there are 10"
+        f"{paths[2]}: is too short: 20 bytes are needed from byte 90 on, there are 10"
     )
 
 
@@ -85,3 +82,33 @@ def test_a_file_that_is_gone_is_named(paths):
     paths[4].unlink()
     with pytest.raises(InputFileError, match=r"4\.bin: cannot be read: No such file"):
         read(OpenFiles(paths, 2), 4, 0, 1)
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize("content", [bytes(100), bytes(70), bytes(130)])
+def test_a_file_that_changes_is_refused(paths, is_open, content):
+    """Even where the piece that is read is the same as before."""
+    files = OpenFiles(paths, 2)
+    if is_open:
+        read(files, 1, 0, 2)
+    os.utime(paths[1], ns=(0, 0))
+    paths[1].write_bytes(content)
+    with pytest.raises(InputFileError) as caught:
+        read(files, 1, 0, 2)
+    assert str(caught.value) == (
+        f"{paths[1]}: has changed since this command began to read it: it had 100 bytes, now "
+        f"{len(content)}; put the old file back, or begin anew"
+    )
+    assert read(files, 2, 0, 1) == [bytes([2])]
+
+
+def test_a_file_that_another_one_takes_the_place_of_is_refused(paths):
+    files = OpenFiles(paths, 2)
+    paths[1].chmod(0o400)
+    assert read(files, 1, 0, 1) == [bytes([1])]
+    paths[3].write_bytes(bytes(100))
+    paths[3].replace(paths[1])
+    with pytest.raises(InputFileError, match=r"1\.bin: has changed since this command began"):
+        read(files, 1, 0, 1)
+    with pytest.raises(InputFileError, match=r"3\.bin: cannot be read: No such file"):
+        read(files, 3, 0, 1)

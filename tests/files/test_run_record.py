@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from cryomix.cli import main
 from cryomix.errors import CheckpointError, InputFileError
 from cryomix.files.run_record import digest_input, read_run_record, write_run_record
 
@@ -36,6 +37,7 @@ def test_a_record_comes_back(tmp_path):
     write_run_record(path, "train", Outer(), [source], 7, "cpu")
     record = read_run_record(path)
     assert (record.command, record.seed, record.device) == ("train", 7, "cpu")
+    assert record.line == "cryomix train"
     assert record.options == {
         "epochs": 12,
         "quick": False,
@@ -50,6 +52,13 @@ def test_a_record_comes_back(tmp_path):
     assert (digest.path, digest.size, digest.hashed) == (str(source), 6, "whole")
     assert digest.sha256 == hashlib.sha256(b"data_\n").hexdigest()
     assert tomllib.loads(path.read_text())["inputs"][0]["sha256"] == digest.sha256
+
+
+def test_what_was_typed_is_kept_as_a_shell_takes_it(tmp_path):
+    out = tmp_path / "two words"
+    assert main(["simulate", "linear", "-o", str(out), "--particles", "4", "--box", "16"]) == 0
+    record = read_run_record(out / "run.toml")
+    assert record.line == f"cryomix simulate linear -o '{out}' --particles 4 --box 16"
 
 
 def test_options_may_be_a_mapping(tmp_path):

@@ -1,5 +1,7 @@
 """STAR text: what is read, what is refused, and that rows come back as they were."""
 
+import contextlib
+import time
 from pathlib import Path
 
 import numpy as np
@@ -267,3 +269,23 @@ def test_junk_is_read_or_refused_in_one_line(tmp_path, junk):
     except InputFileError as error:
         message = str(error)
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: "data_x\nloop_\n_a\n" + " '" * n,
+        lambda n: "data_x\nloop_\n_a\n" + "\n" * n + "data_y\n" * n,
+        lambda n: "".join(f"data_{i}\n_a 1\n" for i in range(n)),
+        lambda n: "data_x\nloop_\n" + "".join(f"_a{i}\n" for i in range(n)),
+        lambda n: "data_x\n" + "".join(f"_a{i} 1\n" for i in range(n)),
+    ],
+)
+def test_reading_time_grows_as_the_file_does(tmp_path, make):
+    """A file may be made to be slow: time as the square of its size would be a minute here."""
+    path = tmp_path / "slow.star"
+    path.write_text(make(30_000))
+    start = time.process_time()
+    with contextlib.suppress(InputFileError):
+        read_star(path)
+    assert time.process_time() - start < 5

@@ -69,7 +69,7 @@ def bare_job(tmp_path, monkeypatch, arm) -> JobFolder:
     folder.path.mkdir()
     latent = np.random.default_rng(1).normal(size=(PARTICLES, 3)) * [1, 0.5, 0.2]
     write_array(folder.latents, latent.astype(np.float32))
-    write_run_record(folder.run_record, "train", {}, [], 0, "cpu")
+    write_run_record(folder.run_record, "train", {"particles": "a.star"}, [], 0, "cpu")
     folder.model.write_bytes(b"in its place stands an arm")
     monkeypatch.setattr("cryomix.files.training.read_model", lambda path: arm)
     return folder
@@ -87,7 +87,7 @@ def job(bare_job) -> JobFolder:
     write_array(bare_job.trajectories / "axis1.npy", path)
     rows = [f"{i + 1:06d}@a.mrcs {9000 + i} {i % 180}" for i in range(PARTICLES)]
     head = ["data_particles", "", "loop_", "_rlnImageName #1", "_rlnDefocusU #2"]
-    bare_job.particles.write_text("\n".join([*head, "_rlnAngleTilt #3", *rows, ""]))
+    bare_job.particles(Path("a.star")).write_text("\n".join([*head, "_rlnAngleTilt #3", *rows, ""]))
     return bare_job
 
 

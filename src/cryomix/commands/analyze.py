@@ -43,12 +43,13 @@ def analyze(
 ) -> None:
     """Find principal components, UMAP, clusters and trajectories.
 
-    Writes JOB/analysis and the clusters into JOB/particles.star. Trajectories are axis1.npy and
-    on, along the principal axes, and curve.npy (or loop.npy where the particles form a ring), along
-    the particles themselves; rows are latents. populations.csv says how many particles are where
-    along that path, and the free energy. Of each domain it writes localized_NAME.npy (latent
-    directions that move it alone), coordinate_NAME.npy (how far each particle went, Å),
-    trajectories/localized_NAME.npy and domains.json: rotation, axis, hinge and shift.
+    Writes JOB/analysis and the clusters into JOB/particles.star, .cs or .lst. Trajectories are
+    axis1.npy and on, along the principal axes, and curve.npy (or loop.npy where the particles form
+    a ring), along the particles themselves; rows are latents. populations.csv says how many
+    particles are where along that path, and the free energy. Of each domain it writes
+    localized_NAME.npy (latent directions that move it alone), coordinate_NAME.npy (how far each
+    particle went, Å), trajectories/localized_NAME.npy and domains.json: rotation, axis, hinge and
+    shift.
 
         cryomix analyze job
         cryomix analyze job --clusters 6 --domain arm.mrc --domain foot.mrc
@@ -93,8 +94,7 @@ def analyze_into(
     from cryomix.commands.populations import populate_into
     from cryomix.commands.progress import say
     from cryomix.files.checkpoint import read_array, write_array
-    from cryomix.files.particle_file import write_particles
-    from cryomix.files.training import latent_columns
+    from cryomix.files.particle_file import write_latents
     from cryomix.latent.clusters import cluster
     from cryomix.latent.reduction import fit_pca, fit_umap
 
@@ -114,9 +114,8 @@ def analyze_into(
     paths = _find_paths(latent, options.steps)
     for name, path in paths.items():
         write_array(job.trajectories / f"{name}.npy", path.latent.numpy())
-    numbers = {"cryomixCluster": clusters.label.numpy() + 1}
-    added = {**latent_columns(latents), **numbers}
-    write_particles(source, job.particles, rows=rows.numpy(), added=added)
+    number = clusters.label.numpy() + 1
+    write_latents(source, job.particles(source), latents, rows=rows.numpy(), cluster=number)
     populations = populate_into(job, latent, is_closed="loop" in paths, options=options)
     share = pca.explained_variance
     told = [] if share is None else [f"{100 * part:.0f} %" for part in share / share.sum()]

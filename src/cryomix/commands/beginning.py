@@ -28,7 +28,7 @@ StartJob = Annotated[
 StartClusters = Annotated[
     tuple[int, ...],
     Parameter(
-        help="with --from: only particles of these clusters, as its particles.star has",
+        help="with --from: only particles of these clusters, as its particle file has",
         show_default=False,
     ),
 ]
@@ -42,6 +42,8 @@ class Beginning:
     ----------
     source, data_folder, particles
         The particles, their file, and the folder in which stacks are looked for first.
+    beside
+        The file beside which stacks lie, if it is not `source`.
     neutral
         The model at latent 0.
     rows
@@ -54,6 +56,7 @@ class Beginning:
     data_folder: Path | None
     particles: "Particles"
     neutral: "StoredNeutral"
+    beside: Path | None = None
     rows: "Int64[np.ndarray, 'chosen'] | None" = None
     origin: Mapping[str, object] = field(default_factory=dict)
 
@@ -104,12 +107,11 @@ def _begin(
 
 
 def _begin_with(particles: Path, neutral: Path, data_folder: Path | None) -> Beginning:
-    from cryomix.files.neutral_model import read_neutral, require_matching_neutral
+    from cryomix.files.neutral_model import read_neutral_for
     from cryomix.files.particle_file import read_particles
 
     dataset = read_particles(particles, data_folder=data_folder)
-    start = read_neutral(neutral)
-    require_matching_neutral(start, dataset)
+    start = read_neutral_for(dataset, neutral)
     return Beginning(particles, data_folder, dataset, start)
 
 
@@ -123,32 +125,34 @@ def _begin_from(
     """The mean of the models of `job` at the latents of some of its particles.
 
     They are the rows of `particles`, which hold the latents of `job` as columns; or those of its
-    `clusters`, numbered as in its particles.star; or all.
+    `clusters`, numbered as in its particle file; or all.
     """
     import torch
 
-    from cryomix.commands.record import read_source, stack_folder
+    from cryomix.commands.record import read_source, stack_place
     from cryomix.errors import OptionError
     from cryomix.files.checkpoint import read_array
     from cryomix.files.job import open_job
     from cryomix.files.neutral_model import StoredNeutral, read_neutral
-    from cryomix.files.particle_file import read_particles
+    from cryomix.files.particle_file import read_latents, read_particles
     from cryomix.files.run_record import read_run_record
-    from cryomix.files.training import read_latent_columns, read_model
+    from cryomix.files.training import read_model
     from cryomix.fitting.continuation import mean_model
 
     if particles is not None and clusters:
         raise OptionError("--clusters are those of all particles of the job; leave PARTICLES out")
     first = open_job(job, needs=("model", "latents", "neutral_model"))
     model = read_model(first.model)
+    beside = None
     rows = _rows_of_clusters(first, clusters) if clusters else None
     if particles is None:
         particles, dataset = read_source(first)
-        data_folder = data_folder or stack_folder(first)
+        folder, beside = stack_place(first)
+        data_folder = data_folder or folder
         latent = read_array(first.latents)
     else:
         dataset = read_particles(particles, data_folder=data_folder)
-        latent = read_latent_columns(particles, model.settings.latent_size)
+        latent = read_latents(particles, model.settings.latent_size)
     chosen = torch.from_numpy(latent if rows is None else latent[rows])
     if "half" in read_run_record(first.run_record).options:
         rows = dataset.source_row.numpy()[slice(None) if rows is None else rows]
@@ -160,21 +164,23 @@ def _begin_from(
         resolution=read_neutral(first.neutral_model).resolution,
     )
     origin = {"from": str(job.resolve()), "clusters": list(clusters)}
-    return Beginning(particles, data_folder, dataset, neutral, rows, origin)
+    return Beginning(particles, data_folder, dataset, neutral, beside, rows, origin)
 
 
 def write_selection(beginning: Beginning, job: "JobFolder") -> Beginning:
-    """Keep the chosen rows as ``selection.star`` in `job`, whose particles they then are."""
+    """Keep the chosen rows in `job`, as selection.star or the like, whose particles they are."""
     from cryomix.files.particle_file import read_particles, write_particles
     from cryomix.processes import agree, is_first_process
 
     if beginning.rows is None:
         return beginning
-    if is_first_process() and not job.selection.is_file():
-        write_particles(beginning.source, job.selection, rows=beginning.rows)
+    selection = job.selection(beginning.source)
+    if is_first_process() and not selection.is_file():
+        write_particles(beginning.source, selection, rows=beginning.rows)
     agree(1)  # the others wait until it is written
-    chosen = read_particles(job.selection, data_folder=beginning.data_folder)
-    return replace(beginning, source=job.selection, particles=chosen, rows=None)
+    beside = beginning.beside or beginning.source
+    chosen = read_particles(selection, data_folder=beginning.data_folder, beside=beside)
+    return replace(beginning, source=selection, particles=chosen, beside=beside, rows=None)
 
 
 def _rows_of_clusters(job: "JobFolder", clusters: Sequence[int]) -> "Int64[np.ndarray, 'chosen']":

@@ -1,5 +1,8 @@
 """`cryomix check`: whether inputs agree, in plain words."""
 
+from collections.abc import Iterator
+from dataclasses import asdict
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,12 +13,13 @@ from cryomix.errors import CryomixError, InputFileError
 from cryomix.options import CheckOptions, RuntimeOptions
 
 if TYPE_CHECKING:
-    from cryomix.imaging.consistency import Agreement, Reading
+    from cryomix.commands.finding import Finding
     from cryomix.imaging.particles import Particles
     from cryomix.imaging.volume import Volume
 
 _DEFAULT = CheckOptions()
 _RUNTIME = RuntimeOptions()
+_FIRST = ("images", "defocus", "views")  # what must be right before a map can be compared
 
 
 def check(
@@ -27,72 +31,76 @@ def check(
     ] = None,
     mask: MaskFile = None,
     datadir: DataFolder = None,
+    json: Annotated[bool, Parameter(negative="", help="print one JSON object instead")] = False,
     options: Annotated[CheckOptions, Flat] = _DEFAULT,
     runtime: Annotated[RuntimeOptions, Flat] = _RUNTIME,
 ) -> int:
-    """Say whether particles, poses, CTF and map agree, by measuring them.
+    """Say whether particles, poses, CTF and map agree, by measuring them, and how to mend it.
 
-    Reads every image. With a map, compares its projections with the particles: contrast, sign of
-    the shifts, rotations, hand, phases. Exit 0 if all agrees, 1 if not.
+    Reads every image once. With a map, compares its projections with some of the particles, and
+    the map with one rebuilt from them: contrast, shifts, rotations, hand, phases, pixel size,
+    structure. Exit 0 if nothing is wrong, 1 if something is.
 
         cryomix check particles.star --map consensus.mrc
+        cryomix check particles.star --map consensus.mrc --mask mask.mrc --json
     """
     from cryomix.commands.device import prepare_device
+    from cryomix.commands.finding import Finding, format_table, problems_of, verdict
 
     prepare_device(runtime)
     given = [path for path in (particles, volume, mask) if path is not None]
     for path in given:
         if not path.is_file():
             raise InputFileError(f"{path}: there is no such file")
+    findings: list[Finding] = []
     try:
-        problems = _find_problems(particles, volume, mask, datadir, options)
+        for finding in _examine(particles, volume, mask, datadir, options):
+            findings.append(finding)
     except CryomixError as error:
-        problems = [str(error)]
+        findings.append(Finding("input", str(error), state="wrong"))
+    problems = problems_of(findings)
+    if json:
+        print(dumps({"findings": [asdict(one) for one in findings], "problems": len(problems)}))
+        return 1 if problems else 0
+    table = [one for one in findings if one.question != "input"]
+    if table:
+        print(format_table(table), end="\n\n")
     for problem in problems:
         print(f"problem: {problem}")
-    print(f"{len(problems)} found" if problems else "all inputs agree")
+    print(verdict(findings))
     return 1 if problems else 0
 
 
-def _find_problems(
+def _examine(
     source: Path,
     volume_path: Path | None,
     mask_path: Path | None,
     data_folder: Path | None,
     options: CheckOptions,
-) -> list[str]:
-    from cryomix.commands.progress import counting
-    from cryomix.commands.record import bad_images
-    from cryomix.files.agreement import read_consensus, read_mask
-    from cryomix.files.mrc import find_bad_images
+) -> Iterator["Finding"]:
+    from cryomix.commands.diagnosis import judge_relation
+    from cryomix.commands.finding import Finding
+    from cryomix.commands.metadata_findings import judge_particles
+    from cryomix.files.agreement import read_map_of_any_voxel, read_mask
     from cryomix.files.particle_file import read_particles
-    from cryomix.imaging.consistency import measure_agreement
+    from cryomix.reconstruction.relation import relate
 
     particles = read_particles(source, data_folder=data_folder)
-    _describe(source, particles)
-    with counting("images read") as report:
-        bad = find_bad_images(particles.images, report)
-    problems = []
-    if bad:
-        problems.append(bad_images(source, bad))
+    alone = list(judge_particles(source, particles))
+    yield from alone
     if volume_path is None:
-        return problems
-    volume = read_consensus(volume_path, particles)
-    print(f"{volume_path}: {volume.box_size} px box, {volume.voxel_size:g} Å per voxel")
+        return
+    volume, voxel_size = read_map_of_any_voxel(volume_path, particles)
     if mask_path is not None:
-        problems += _judge_mask(mask_path, read_mask(mask_path, volume))
-    if bad:
-        return [*problems, "the map was not compared with the particles because of their images"]
+        yield _judge_mask(mask_path, read_mask(mask_path, volume), volume)
+    if any(one.state == "wrong" and one.question in _FIRST for one in alone):
+        yield Finding("map", "not compared with the particles before they are mended", state="note")
+        return
     resolution = options.resolution or default_resolution(particles)
-    agreement = measure_agreement(
+    relation = relate(
         particles, volume, sample=options.sample, resolution=resolution, seed=options.seed
     )
-    given = agreement.given
-    print(
-        f"correlation of map and particles to {resolution:g} Å: {given.mean:.3f}, "
-        f"{given.significance:.0f} standard errors, {len(given.correlation)} particles"
-    )
-    return problems + judge_agreement(agreement, particles)
+    yield from judge_relation(relation, particles, voxel_size)
 
 
 def default_resolution(particles: "Particles") -> float:
@@ -100,63 +108,23 @@ def default_resolution(particles: "Particles") -> float:
     return max(3 * particles.pixel_size, 10.0, particles.finest)
 
 
-def _describe(source: Path, particles: "Particles") -> None:
-    defocus = (particles.ctf.defocus_u + particles.ctf.defocus_v) / 2e4
-    first = int((particles.half_set == 1).sum())
-    print(
-        f"{source}: {len(particles)} particles, {particles.box_size} px box, "
-        f"{particles.pixel_size:g} Å per pixel, defocus {float(defocus.min()):.2f} to "
-        f"{float(defocus.max()):.2f} µm, half sets of {first} and {len(particles) - first}"
-    )
+def _judge_mask(path: Path, mask: "Volume", volume: "Volume") -> "Finding":
+    from cryomix.commands.finding import Finding
 
-
-def _judge_mask(path: Path, mask: "Volume") -> list[str]:
     low, high = float(mask.density.min()), float(mask.density.max())
-    share = float((mask.density > 0.5).float().mean())
-    print(f"{path}: {100 * share:.1f} % of the box")
+    inside = mask.density > 0.5
+    share = float(inside.float().mean())
     if low < -0.01 or high > 1.01:
-        return [f"{path}: a mask must lie between 0 and 1, got {low:g} to {high:g}"]
+        words = f"{path}: a mask must lie between 0 and 1, got {low:g} to {high:g}"
+        return Finding("mask", words, "", "wrong", "divide it by its greatest value")
     if share == 0:
-        return [f"{path}: a mask must be above 0.5 somewhere, its largest value is {high:g}"]
-    return []
-
-
-def judge_agreement(agreement: "Agreement", particles: "Particles") -> list[str]:
-    """What is wrong with the poses, the contrast or the phases, and what to do about it."""
-    best, given = agreement.best, agreement.given
-    if not agreement.is_related:
-        return [
-            "the map does not show what the particles show, however their poses are read: "
-            f"correlation {best.mean:.3f}, {abs(best.significance):.1f} standard errors; take the "
-            "map and the poses of one refinement"
-        ]
-    problems = []
-    if best.inverted:
-        problems.append(
-            f"contrast is inverted, protein is dark (correlation {best.mean:.3f}): "
-            "multiply the images by -1"
-        )
-    found = f"correlation {given.mean:.3f} as given, {abs(best.mean):.3f} so"
-    return problems + [f"{words} ({found}): {cure}" for words, cure in _faults(best, particles)]
-
-
-def _faults(best: "Reading", particles: "Particles") -> list[tuple[str, str]]:
-    faults = []
-    if best.rotation == "transposed":
-        cure = "replace (rot, tilt, psi) by (-psi, -tilt, -rot)"
-        faults.append(("rotations are transposed", cure))
-    if best.rotation == "mirrored":
-        cure = "mirror the map, or take the one that was refined with these poses"
-        faults.append(("the map has the other hand than the poses", cure))
-    if best.shift == "opposite":
-        faults.append(("shifts have the wrong sign", "negate _rlnOriginXAngst and YAngst"))
-    if best.shift == "none":
-        cure = "set the origins to 0; were the images centred when they were extracted?"
-        faults.append(("shifts do not belong to these images", cure))
-    if best.phases == "other" and particles.has_flipped_phases:
-        cure = "set _rlnCtfDataArePhaseFlipped to 0"
-        faults.append(("phases were not flipped although the file says so", cure))
-    elif best.phases == "other":
-        cure = "set _rlnCtfDataArePhaseFlipped to 1"
-        faults.append(("phases were flipped already", cure))
-    return faults
+        words = f"{path}: a mask must be above 0.5 somewhere, its largest value is {high:g}"
+        return Finding("mask", words, "", "wrong")
+    strongest = volume.density.flatten().topk(max(1, volume.density.numel() // 100)).indices
+    held = float(inside.flatten()[strongest].float().mean())
+    evidence = f"{100 * share:.1f} % of the box, {100 * held:.0f} % of the strongest density"
+    if held < share:
+        words = "the mask lies where the map has no density"
+        cure = "take a mask on the grid of this map: were its origin or its axes changed?"
+        return Finding("mask", words, evidence, "wrong", cure)
+    return Finding("mask", "on the density", evidence)

@@ -16,14 +16,19 @@ def decode(
     latents: Annotated[Path, Parameter(help="latents to decode, one per row (.npy)")],
     *,
     out: OutFolder,
+    eman2: Annotated[
+        bool, Parameter(negative="", help="also write each model as text, as e2gmm of EMAN2 does")
+    ] = False,
     seed: Seed = 0,
     runtime: Annotated[RuntimeOptions, Flat] = _RUNTIME,
 ) -> None:
     """Write the Gaussian model of each latent, and its density.
 
-    Writes state001.safetensors, state001.mrc and on, in the order of the rows.
+    Writes state001.safetensors, state001.mrc and on, in the order of the rows; with --eman2 also
+    state001.txt.
 
         cryomix decode job job/analysis/trajectories/curve.npy -o models
+        cryomix decode job latents.npy -o models --eman2
     """
     from dataclasses import replace
 
@@ -31,6 +36,7 @@ def decode(
 
     from cryomix.commands.device import prepare_device
     from cryomix.files.checkpoint import write_gaussians
+    from cryomix.files.eman2_gaussians import write_gaussian_text
     from cryomix.files.job import create_job, open_job
     from cryomix.files.mrc import read_volume, write_volume
     from cryomix.files.run_record import write_run_record
@@ -48,9 +54,12 @@ def decode(
 
     for number, decoded in enumerate(models, start=1):
         write_gaussians(out / f"state{number:03d}.safetensors", decoded)
+        if eman2:
+            length = model.settings.grid.box_length
+            write_gaussian_text(out / f"state{number:03d}.txt", decoded, length)
         density = render_volume(decoded, grid.box_size, grid.voxel_size)
         write_volume(out / f"state{number:03d}.mrc", replace(density, origin=grid.origin))
-    settings = {"job": str(job)}
+    settings = {"job": str(job), "eman2": eman2}
     inputs = [folder.model, latents]
     write_run_record(written.run_record, "decode", settings, inputs, seed, str(device))
     print(f"{out}: {len(models)} models")

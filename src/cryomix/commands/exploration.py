@@ -58,24 +58,32 @@ class JobDesk:
 
     def __init__(self, job: "JobFolder") -> None:
         self._job = job
+        self._source = _particle_file(job)
 
     def keep(self, name: str, rows: "Int64[np.ndarray, 'selected']") -> str:
-        """Write ``selections/NAME.npy``, the rows, and ``NAME.star``, those particles."""
+        """Write ``selections/NAME.npy``, the rows, and those particles, if the job has their file.
+
+        What comes back is the command that writes these particles, or else that rebuilds their map.
+        """
         from cryomix.errors import OutputError
         from cryomix.files.checkpoint import read_array, write_array
         from cryomix.files.particle_file import write_particles
 
-        kept, particles = self._rows(name), self._particles(name)
+        kept = self._rows(name)
         if kept.is_file():
             before = read_array(kept)
             if before.shape != rows.shape or bool((before != rows).any()):
                 raise OutputError(f"{kept}: there is a selection of this name; choose another")
         write_array(kept, rows)
-        if self._job.particles.is_file() and not particles.exists():
-            write_particles(self._job.particles, particles, rows=rows)
+        if self._source is None:
+            return shlex.join(["cryomix", *self.rebuild(name)])
+        kind = self._source.suffix
+        particles = self._job.selections / f"{name}{kind}"
+        if not particles.exists():
+            write_particles(self._source, particles, rows=rows)
         return shlex.join(
-            ["cryomix", "export", str(self._job.path), "--to", "star", "-o", str(particles),
-             "--select", f"rows:{kept}"]
+            ["cryomix", "export", str(self._job.path), "--to", kind.removeprefix("."), "-o",
+             str(particles), "--select", f"rows:{kept}"]
         )  # fmt: skip
 
     def rebuild(self, name: str) -> list[str]:
@@ -94,8 +102,15 @@ class JobDesk:
     def _rows(self, name: str) -> Path:
         return self._job.selections / f"{name}.npy"
 
-    def _particles(self, name: str) -> Path:
-        return self._job.selections / f"{name}{self._job.particles.suffix}"
+
+def _particle_file(job: "JobFolder") -> Path | None:
+    """That of the job, with latents and clusters; None if it has none yet."""
+    from cryomix.commands.record import find_particles
+
+    try:
+        return find_particles(job)
+    except CheckpointError:
+        return None
 
 
 def _read_decoding(job: "JobFolder") -> "Decoding":
@@ -185,15 +200,16 @@ def _file_columns(job: "JobFolder") -> "list[Column]":
     from cryomix.files.particle_file import number_columns, read_column
     from cryomix.viewer.exploration import Column
 
-    if not job.particles.is_file():
+    source = _particle_file(job)
+    if source is None:
         return []
-    labels = [name for name in number_columns(job.particles) if not name.startswith("cryomix")]
+    labels = [name for name in number_columns(source) if not name.startswith("cryomix")]
     return [
         Column(
             label,
             _TITLES.get(label, label),
             "angle" if label in _GOES_ROUND else "number",
-            partial(read_column, job.particles, label),
+            partial(read_column, source, label),
         )
         for label in sorted(labels, key=lambda label: (label not in _TITLES, label))
     ]

@@ -9,19 +9,23 @@ Flat = Parameter(name="*")  # every field of an options class becomes a flag of 
 
 _PARTICLES = Parameter(
     name=["PARTICLES", "--particles", "--in_parts", "--ptclsin"],
-    help="particles with poses and CTF: RELION star file (3.0 to 5)",
+    help="particles with poses and CTF: RELION star file (3.0 to 5), cryoSPARC .cs file (2 to 5), "
+    "EMAN2 list (.lst) or stack (.hdf)",
 )
 ParticlesFile = Annotated[Path, _PARTICLES]
 OptionalParticlesFile = Annotated[Path | None, _PARTICLES]
 DataFolder = Annotated[
     Path | None,
-    Parameter(name="--datadir", help="folder in which image stacks are looked for first"),
+    Parameter(
+        name="--datadir",
+        help="folder in which image stacks are looked for first: of a .cs file, its project folder",
+    ),
 ]
 Half = Annotated[
     Literal["odd", "even"] | None,
     Parameter(
-        help="take one half set: odd is rlnRandomSubset 1, even is 2; without that column, rows "
-        "1, 3, 5 … and 2, 4, 6 … [all particles]"
+        help="take one half set: odd is rlnRandomSubset 1, or split or class 0, even is 2, or 1; "
+        "without that column, rows 1, 3, 5 … and 2, 4, 6 … [all particles]"
     ),
 ]
 JobPath = Annotated[Path, Parameter(help="job folder that `cryomix train` or `run` wrote")]

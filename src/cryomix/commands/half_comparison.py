@@ -310,7 +310,7 @@ def _write(
         found, pairs, (odd.latents, even.latents),
         title=whole.path.resolve().name,
         subtitle=str(record.options.get("particles", "")),
-        command=f"cryomix {record.command}",
+        command=record.line,
         created=datetime.now().isoformat(sep=" ", timespec="minutes"),
     )  # fmt: skip
     with write_atomically(whole.report) as file:

@@ -29,7 +29,7 @@ def neutral(
     out: OutFolder,
     particles: Annotated[
         Path | None,
-        Parameter(name="--particles", help="instead of a map: particles with poses and CTF (star)"),
+        Parameter(name="--particles", help="instead of a map: star or cs file with poses and CTF"),
     ] = None,
     datadir: DataFolder = None,
     reference: Annotated[

@@ -39,12 +39,16 @@ def record_job(
 
 
 def describe_source(
-    particles: Path, data_folder: Path | None, half: "Half | None" = None
+    particles: Path,
+    data_folder: Path | None,
+    half: "Half | None" = None,
+    beside: Path | None = None,
 ) -> dict[str, object]:
     """Where the particles came from, as run.toml keeps it for later commands."""
     return {
         "particles": str(particles.resolve()),
         "datadir": None if data_folder is None else str(data_folder.resolve()),
+        "beside": None if beside in (None, particles) else str(beside.resolve()),
         "half": half,
     }
 
@@ -60,24 +64,51 @@ def read_source(job: "JobFolder") -> tuple[Path, "Particles"]:
     from cryomix.files.particle_file import read_particles
     from cryomix.files.run_record import read_run_record
 
+    data_folder, beside = stack_place(job)
     options = read_run_record(job.run_record).options
-    if "particles" not in options:
-        raise CheckpointError(f"{job.run_record}: does not name the particles of the job")
+    if options.get("half", "odd") not in ("odd", "even"):
+        raise CheckpointError(f"{job.run_record}: half must be odd or even")
     source = Path(options["particles"])
-    data_folder = Path(options["datadir"]) if "datadir" in options else None
-    rows = job.expanded if job.expanded.is_file() else source
-    particles = read_particles(rows, data_folder=data_folder, beside=source)
+    expanded = job.expanded(source)
+    rows = expanded if expanded.is_file() else source
+    particles = read_particles(rows, data_folder=data_folder, beside=beside)
     if "half" in options:
         particles = take_half_of(particles, options["half"], source)
     return rows, particles
 
 
-def stack_folder(job: "JobFolder") -> Path:
-    """Where the image stacks of `job` are looked for first, or else the folder of its particles."""
+def stack_place(job: "JobFolder") -> tuple[Path | None, Path]:
+    """The folder in which the stacks of `job` are looked for first, and the file beside them.
+
+    Raises
+    ------
+    CheckpointError
+        If the job does not say.
+    """
     from cryomix.files.run_record import read_run_record
 
     options = read_run_record(job.run_record).options
-    return Path(options["datadir"]) if "datadir" in options else Path(options["particles"]).parent
+    if not isinstance(options.get("particles"), str):
+        raise CheckpointError(f"{job.run_record}: does not name the particles of the job")
+    for name in ("datadir", "beside"):
+        if not isinstance(options.get(name, ""), str):
+            raise CheckpointError(f"{job.run_record}: {name} must be a path")
+    folder = Path(options["datadir"]) if "datadir" in options else None
+    return folder, Path(options.get("beside", options["particles"]))
+
+
+def find_particles(job: "JobFolder") -> Path:
+    """The particle file of `job`, with latents and clusters.
+
+    Raises
+    ------
+    CheckpointError
+        If the job does not say of which kind it is, or it is not there.
+    """
+    file = job.particles(stack_place(job)[1])
+    if not file.is_file():
+        raise CheckpointError(f"{file}: there is no such file")
+    return file
 
 
 def take_half_of(particles: "Particles", half: "Half", source: Path) -> "Particles":
@@ -93,7 +124,7 @@ def take_half_of(particles: "Particles", half: "Half", source: Path) -> "Particl
     chosen = take_half(particles, half)
     if not len(chosen):
         raise InputFileError(
-            f"{source}: the {half} half needs particles of rlnRandomSubset {NUMBER[half]}, got none"
+            f"{source}: the {half} half needs particles of half set {NUMBER[half]}, got none"
         )
     return chosen
 

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from cryomix.geometry.poses import Poses
     from cryomix.imaging.particles import Particles
 
+_OutFile = Annotated[
+    Path,
+    Parameter(
+        name=["--out", "-o"],
+        help="particle file to write, .star, .cs or .lst as the job's; must not be there yet",
+    ),
+]
 _RUNTIME = RuntimeOptions()
 _MASK_RESOLUTION = 15.0
 _PADDING = 1.5
@@ -27,9 +34,7 @@ _PADDING = 1.5
 def refine_poses(
     job: JobPath,
     *,
-    out: Annotated[
-        Path, Parameter(name=["--out", "-o"], help="star file to write; must not be there yet")
-    ],
+    out: _OutFile,
     resume: Resume = False,
     seed: Seed = 0,
     runtime: Annotated[RuntimeOptions, Flat] = _RUNTIME,
@@ -37,8 +42,9 @@ def refine_poses(
     """Refine rotations and shifts against each particle's own conformation.
 
     Poses, networks and latents take turns until poses no longer explain rings that they were not
-    refined on surely better. Writes the user's star file with all rows, columns and blocks, only
-    poses changed, and beside it a folder of the same name: rounds.csv, fsc.csv, run.toml.
+    refined on surely better. Writes the user's particle file (.star, .cs or .lst) with all rows,
+    columns and blocks, only poses changed, and beside it a folder of the same name: rounds.csv,
+    fsc.csv, run.toml.
 
         cryomix refine-poses job -o refined.star
         cryomix train refined.star --neutral job/neutral -o refined_job
@@ -47,19 +53,18 @@ def refine_poses(
     from cryomix.commands.progress import say
     from cryomix.commands.record import read_source, record_job
     from cryomix.files.job import JobFolder, create_job, open_job
-    from cryomix.files.particle_file import write_particles, write_poses
+    from cryomix.files.particle_file import require_kind, write_particles, write_poses
     from cryomix.files.pose_state import write_rounds
 
-    if out.suffix != ".star":
-        raise OutputError(f"{out}: the file to write must end in .star")
     device = prepare_device(runtime)
     trained = open_job(job, needs=("model", "latents"))
-    if trained.expanded.is_file():
+    source, particles = read_source(trained)
+    require_kind(out, source)
+    if source == trained.expanded(source):
         raise CheckpointError(
             f"{job}: poses of a job with symmetry are not refined: its copies of one image would "
             "go different ways"
         )
-    source, particles = read_source(trained)
     folder = JobFolder(out.with_suffix(""))
     if out.exists() and not (resume and folder.run_record.is_file()):
         raise OutputError(f"{out}: there is such a file already")
@@ -75,7 +80,7 @@ def refine_poses(
     lines = [_describe_gain(state)]
     if _has_gained(state):
         lines.append(_compare_maps(folder, trained, particles, state.best))
-        write_poses(source, out, state.best)
+        write_poses(source, out, state.best, pixel_size=particles.pixel_size)
     else:
         lines.append("no poses are surely better than the given ones, which are written back")
         write_particles(source, out)

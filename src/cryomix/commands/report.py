@@ -42,7 +42,7 @@ def write_report(job: "JobFolder") -> None:
     content = ReportContent(
         title=job.path.resolve().name,
         subtitle=str(record.options.get("particles", "")),
-        command=f"cryomix {record.command}",
+        command=record.line,
         created=datetime.now().isoformat(sep=" ", timespec="minutes"),
         versions=record.versions,
         facts=_describe_inputs(job, model, len(latent)),

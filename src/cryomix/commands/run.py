@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from cryomix.commands.external_job import ExternalRuntime
 from cryomix.commands.flags import (
     DataFolder,
     Flat,
@@ -23,7 +24,6 @@ from cryomix.options import (
     CheckOptions,
     NeutralOptions,
     ReconstructionOptions,
-    RuntimeOptions,
     TrainingOptions,
 )
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cryomix.imaging.volume import Volume
 
 _DEFAULT = TrainingOptions()
-_RUNTIME = RuntimeOptions()
+_RUNTIME = ExternalRuntime()
 
 
 def run(
@@ -52,7 +52,7 @@ def run(
     ] = None,
     resume: Resume = False,
     options: Annotated[TrainingOptions, Flat] = _DEFAULT,
-    runtime: Annotated[RuntimeOptions, Flat] = _RUNTIME,
+    runtime: Annotated[ExternalRuntime, Flat] = _RUNTIME,
 ) -> None:
     """Do the whole job: check, neutral, train, analyze, reconstruct.
 
@@ -62,6 +62,7 @@ def run(
         cryomix run particles.star --map consensus.mrc -o job
         cryomix run particles.star --map consensus.mrc -o job --latent-dim 2 --seed 1
         cryomix run particles.star --map consensus.mrc -o job --symmetry C3
+        cryomix run --o External/job012/ --in_parts x.star --in_3dref m.mrc --j 8   # from RELION
     """
     from cryomix.commands.check import default_resolution
     from cryomix.commands.device import prepare_device
@@ -113,11 +114,13 @@ def run_into(
     from cryomix.commands.reconstruct import reconstruct_into
     from cryomix.commands.report import write_report
     from cryomix.commands.train import train_into
+    from cryomix.files.job import require_folder
     from cryomix.files.training import read_latents
 
     neutral = _fit_neutral(job, consensus, mask, fit)
     if not job.model.is_file():
         train_into(job, source, particles, neutral, options, device, mask, focus)
+    require_folder(job)
     lines = analyze_into(job, source, particles.source_row, AnalysisOptions(seed=options.seed))
     path = next(
         job.trajectories / f"{name}.npy"
@@ -125,7 +128,9 @@ def run_into(
         if (job.trajectories / f"{name}.npy").is_file()
     )
     points = {path.stem: read_latents(path, options.latent_size)}
+    require_folder(job)
     lines += reconstruct_into(job, job.volumes, particles, points, ReconstructionOptions())
+    require_folder(job)
     write_report(job)
     print("\n".join([*lines, f"report: {job.report}"]))
 
@@ -151,18 +156,20 @@ def require_agreement(
     particles: "Particles", consensus: "Volume", source: Path, volume: Path, seed: int
 ) -> None:
     """Refuse particles and map that do not fit each other."""
-    from cryomix.commands.check import default_resolution, judge_agreement
+    from cryomix.commands.check import default_resolution
+    from cryomix.commands.diagnosis import judge_relation
+    from cryomix.commands.finding import problems_of
     from cryomix.errors import InputFileError
-    from cryomix.imaging.consistency import measure_agreement
+    from cryomix.reconstruction.relation import relate
 
     options = CheckOptions(seed=seed)
-    agreement = measure_agreement(
+    relation = relate(
         particles,
         consensus,
         sample=options.sample,
         resolution=default_resolution(particles),
         seed=options.seed,
     )
-    problems = judge_agreement(agreement, particles)
+    problems = problems_of(judge_relation(relation, particles))
     if problems:
         raise InputFileError(f"{source} and {volume} do not agree: {'; '.join(problems)}")

@@ -25,7 +25,7 @@ Conditions = Annotated[
     ),
 ]
 
-_COMPARISON = re.compile(r"_?([A-Za-z]\w*)\s*(<=|>=|!=|=|<|>)\s*(\S+)")
+_COMPARISON = re.compile(r"_?([A-Za-z][\w/]*)\s*(<=|>=|!=|=|<|>)\s*(\S+)")
 _COLUMNS = ("latent", "std", "pca", "umap")  # several values per particle, by number
 _NUMBERED = re.compile(rf"({'|'.join(_COLUMNS)})(\d+)")
 _FORMS = (
@@ -91,6 +91,7 @@ def read_values(job: "JobFolder", name: str) -> "Float[np.ndarray, 'particles']"
     """
     import numpy as np
 
+    from cryomix.commands.record import find_particles
     from cryomix.files.checkpoint import read_array
     from cryomix.files.particle_file import read_column
 
@@ -101,7 +102,7 @@ def read_values(job: "JobFolder", name: str) -> "Float[np.ndarray, 'particles']"
         "information": job.information, "informative": job.informative, "cluster": job.clusters,
     }  # fmt: skip
     if kind not in files or (numbered is None) != (kind not in _COLUMNS):
-        return read_column(job.particles, name)
+        return read_column(find_particles(job), name)
     if not files[kind].is_file():
         raise OptionError(f"{job.path}: there is no {name}, because {files[kind].name} is missing")
     values = read_array(files[kind]).astype(np.float64)

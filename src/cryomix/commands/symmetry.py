@@ -71,7 +71,12 @@ def require_symmetric_model(
 
 
 def expand_particles(
-    job: "JobFolder", source: Path, particles: "Particles", data_folder: Path | None, symmetry: str
+    job: "JobFolder",
+    source: Path,
+    particles: "Particles",
+    data_folder: Path | None,
+    symmetry: str,
+    beside: Path | None = None,
 ) -> "tuple[Path, Particles]":
     """File and particles of `job`: those of `source`, or their copies under `symmetry`.
 
@@ -86,11 +91,13 @@ def expand_particles(
     group = point_group(symmetry)
     if len(group) == 1:
         return source, particles
-    if is_first_process() and not job.expanded.is_file():
-        write_expanded(source, job.expanded, particles, group)
+    expanded = job.expanded(source)
+    if is_first_process() and not expanded.is_file():
+        write_expanded(source, expanded, particles, group)
         say(f"{len(particles)} particles, {len(group)} copies of each under {symmetry.upper()}")
     agree(0)  # the others wait for the file
-    return job.expanded, read_particles(job.expanded, data_folder=data_folder, beside=source)
+    copies = read_particles(expanded, data_folder=data_folder, beside=beside or source)
+    return expanded, copies
 
 
 def choose_unit(

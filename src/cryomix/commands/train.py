@@ -36,7 +36,7 @@ def train(
     particles: OptionalParticlesFile = None,
     *,
     neutral: Annotated[
-        Path | None, Parameter(help="gaussians.safetensors of `cryomix neutral`")
+        Path | None, Parameter(help="gaussians.safetensors of `cryomix neutral`, or .txt of e2gmm")
     ] = None,
     start: StartJob = None,
     clusters: StartClusters = (),
@@ -56,11 +56,11 @@ def train(
 
         cryomix train particles.star --neutral neutral/gaussians.safetensors -o job
         cryomix train particles.star --neutral neutral -o job --latent-dim 2 --vary amplitudes
-        cryomix train particles.star --neutral neutral -o job --focus arm.mrc
         cryomix train particles.star --neutral neutral -o job --focus arm.mrc --focus foot.mrc
         cryomix train --from job --clusters 2 --clusters 3 --vary centers --focus arm.mrc -o second
         cryomix train particles.star --neutral neutral -o job --symmetry C3 --focus unit.mrc
         cryomix train particles.star --neutral neutral -o even --half even
+        cryomix train sets/all.lst --neutral gmm_00/model.txt -o job
         torchrun --nproc-per-node 4 -m cryomix train particles.star --neutral neutral -o job
     """
     from cryomix.commands.beginning import find_beginning, write_selection
@@ -89,7 +89,7 @@ def train(
         say(f"{out}: is trained already")
         return
     source, dataset = expand_particles(
-        job, begin.source, begin.particles, begin.data_folder, options.symmetry
+        job, begin.source, begin.particles, begin.data_folder, options.symmetry, begin.beside
     )
     train_into(job, source, dataset, begin.neutral, options, device, focus=focus)
 
@@ -107,7 +107,7 @@ def _record(
 
     if not job.run_record.is_file():
         require_usable_images(begin.particles, begin.source)
-    source = describe_source(begin.source, begin.data_folder)
+    source = describe_source(begin.source, begin.data_folder, beside=begin.beside)
     inputs = [begin.source, begin.neutral.path, *focus]
     record_job(job, "train", {**source, **settings}, inputs, seed, device)
     if not job.model.is_file() and not has_grown(job):
@@ -132,6 +132,7 @@ def train_into(
     """
     from cryomix.commands.neutral_growth import grow_neutral
     from cryomix.commands.progress import counting, say
+    from cryomix.files.job import require_folder
     from cryomix.files.training import read_state, write_state, write_training
     from cryomix.fitting.heterogeneity import build_model, train
     from cryomix.fitting.inference import infer_latents
@@ -153,6 +154,7 @@ def train_into(
 
     def save(state: "TrainingState") -> None:
         if is_first_process():
+            require_folder(job)
             write_state(checkpoint, state)
         epoch = state.history[-1]
         say(
@@ -167,4 +169,5 @@ def train_into(
         found = infer_latents(model, prepared, options.posterior_steps, report)
 
     if is_first_process():
+        require_folder(job)
         write_training(job, source, particles.source_row, model, found, history)

@@ -32,6 +32,29 @@ def read_consensus(path: Path, particles: Particles) -> Volume:
     return replace(volume, voxel_size=particles.pixel_size)
 
 
+def read_map_of_any_voxel(path: Path, particles: Particles) -> tuple[Volume, float | None]:
+    """A map that may have another voxel size than the particles, to find out which is right.
+
+    Returns
+    -------
+    volume
+        With the particles' pixel size, whatever its header says.
+    voxel_size
+        What its header says, Å, if that is something else.
+
+    Raises
+    ------
+    InputFileError
+        If it cannot be read as a cubic, finite map.
+    BoxMismatchError
+        If its box is not that of the particles.
+    """
+    volume = _read_with_size(path, particles.pixel_size, "particles")
+    _require_box(volume, path, particles)
+    said = None if _alike(volume.voxel_size, particles.pixel_size) else volume.voxel_size
+    return replace(volume, voxel_size=particles.pixel_size), said
+
+
 def read_mask(path: Path, volume: Volume) -> Volume:
     """A mask on the grid of `volume`; raises and warns as `read_consensus` does."""
     mask = _read_with_size(path, volume.voxel_size, "map")
@@ -41,15 +64,19 @@ def read_mask(path: Path, volume: Volume) -> Volume:
 
 def require_matching_volume(volume: Volume, path: Path, particles: Particles) -> None:
     """Refuse a map whose box, or voxel size by more than 1 %, is not that of the particles."""
-    if volume.box_size != particles.box_size:
-        raise BoxMismatchError(
-            f"{path}: the map must have the box of the particles, {particles.box_size} px, "
-            f"got {volume.box_size} px"
-        )
+    _require_box(volume, path, particles)
     if not _alike(volume.voxel_size, particles.pixel_size):
         raise BoxMismatchError(
             f"{path}: the map must have the pixel size of the particles, "
             f"{particles.pixel_size:g} Å, got {volume.voxel_size:g} Å"
+        )
+
+
+def _require_box(volume: Volume, path: Path, particles: Particles) -> None:
+    if volume.box_size != particles.box_size:
+        raise BoxMismatchError(
+            f"{path}: the map must have the box of the particles, {particles.box_size} px, "
+            f"got {volume.box_size} px"
         )
 
 

@@ -1,12 +1,16 @@
 """Files that appear whole or not at all."""
 
+import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from cryomix.errors import OutputError
+
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -39,6 +43,34 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
+def remove_partial_files(folder: Path) -> None:
+    """Take away what programs that were killed while they wrote left in `folder` and below.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be taken away.
+    """
+    for path in sorted(folder.rglob(".*.part")):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+
 def cannot_write(path: Path, error: OSError) -> OutputError:
     """The one line for a file or folder that the system refuses to write."""
-    return OutputError(f"{path}: cannot be written: {error.strerror or error}")
+    reason = error.strerror or str(error)
+    if error.errno in _DISK_IS_FULL:
+        reason += f" ({_describe_disk(path)})"
+    return OutputError(f"{path}: cannot be written: {reason}")
+
+
+def _describe_disk(path: Path) -> str:
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    while not folder.is_mount():
+        folder = folder.parent
+    return f"the disk at {folder} has {free / 1e6:.1f} MB left"

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from cryomix.errors import CheckpointError
 from cryomix.files.atomic import write_atomically
+from cryomix.files.number_array import read_numbers
 from cryomix.imaging.gaussians import GaussianModel
 
 _GAUSSIAN_KEYS = ("center", "amplitude", "width")
@@ -137,10 +139,10 @@ def read_array(path: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.generic]]
     """
     try:
         with path.open("rb") as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
+            return read_numbers(file, os.fstat(file.fileno()).st_size)
     except OSError as error:
         raise _unreadable(path, error) from error
-    except (ValueError, EOFError) as error:
+    except ValueError as error:
         reason = str(error).splitlines()[0] if str(error) else "it is truncated"
         raise CheckpointError(f"{path}: not a .npy file of numbers: {reason}") from error
 

@@ -43,5 +43,5 @@ def read_domain_motions(path: Path) -> tuple[DomainMotion, ...]:
         return tuple(
             DomainMotion(**{**entry, "rigid": ScrewMotion(**entry["rigid"])}) for entry in table
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise CheckpointError(f"{path}: not a table of motions: {error}") from error

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryomix.errors import CheckpointError, OutputError
-from cryomix.files.atomic import cannot_write
+from cryomix.files.atomic import cannot_write, remove_partial_files
+from cryomix.files.particle_file import written_suffix
 
 # RELION puts these into the folder of an External job before the job begins.
 _RELION_FILES = frozenset(
@@ -19,6 +20,7 @@ _RELION_FILES = frozenset(
         "run.out",
         "run.err",
         "run.job",
+        "run_submit.script",
     }
 )
 
@@ -84,20 +86,17 @@ class JobFolder:
         """Its uncertainty."""
         return self.path / "latent_std.npy"
 
-    @property
-    def particles(self) -> Path:
-        """The user's rows with latents and clusters."""
-        return self.path / "particles.star"
+    def particles(self, source: Path) -> Path:
+        """The user's rows with latents and clusters, in a file of the kind of `source`."""
+        return self.path / f"particles{written_suffix(source)}"
 
-    @property
-    def selection(self) -> Path:
-        """Particles of a job that goes on from some of those of another."""
-        return self.path / "selection.star"
+    def selection(self, source: Path) -> Path:
+        """Particles of a job that goes on from some of those of another, which `source` holds."""
+        return self.path / f"selection{written_suffix(source)}"
 
-    @property
-    def expanded(self) -> Path:
-        """The user's rows, one for each copy of a particle under the symmetry, if there is one."""
-        return self.path / "expanded.star"
+    def expanded(self, source: Path) -> Path:
+        """The rows of `source`, one for each copy of a particle under the symmetry, if any."""
+        return self.path / f"expanded{written_suffix(source)}"
 
     @property
     def history(self) -> Path:
@@ -220,6 +219,7 @@ def create_job(path: Path, *, resume: bool) -> JobFolder:
             raise OutputError(f"{path}: the output folder must be empty, but holds {foreign[0]}")
         if foreign and not resume:
             raise OutputError(f"{path}: the output folder already holds a job (run.toml)")
+        remove_partial_files(path)
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".writable.{os.getpid()}.part"
         probe.touch()
@@ -229,6 +229,20 @@ def create_job(path: Path, *, resume: bool) -> JobFolder:
     except OSError as error:
         raise cannot_write(path, error) from error
     return job
+
+
+def require_folder(job: JobFolder) -> None:
+    """Refuse to go on in a folder that was taken away: what is written next would make it anew.
+
+    Raises
+    ------
+    OutputError
+        If there is no run.toml any more, which is the first file of every job.
+    """
+    if not job.run_record.is_file():
+        raise OutputError(
+            f"{job.path}: the job folder was removed or emptied while the job ran: run.toml is gone"
+        )
 
 
 def open_job(path: Path, *, needs: Sequence[str] = ()) -> JobFolder:
@@ -275,4 +289,4 @@ def find_trajectory(job: JobFolder, name: str) -> Path:
 
 
 def _may_be_there(name: str) -> bool:
-    return name in _RELION_FILES or name.startswith((".", "RELION_JOB_"))
+    return name in _RELION_FILES or name.startswith((".", "RELION_"))

@@ -1,8 +1,5 @@
 """MRC files: maps, and stacks of images that are read one by one."""
 
-import bz2
-import gzip
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +11,7 @@ from torch import Tensor
 
 from cryomix.errors import BoxMismatchError, InputFileError
 from cryomix.files.atomic import write_atomically
+from cryomix.files.compressed import read_beginning
 from cryomix.files.mrc_header import HEADER_BYTES, MrcHeader, make_header, parse_header
 from cryomix.files.open_files import OpenFiles
 from cryomix.imaging.common_grid import CommonGridStack
@@ -37,6 +35,8 @@ class MrcStack:
         Place of each image in its file, from 0.
     source
         The metadata file that lists the images, for messages.
+    sign
+        1 or −1: what each image is multiplied by as it is read, so that protein is positive.
     several_boxes
         Whether the files may differ in box size; only images of one are then read at a time.
 
@@ -56,8 +56,10 @@ class MrcStack:
         section: Int64[np.ndarray, "images"],
         source: Path | None = None,
         *,
+        sign: Float[np.ndarray, "images"] | None = None,
         several_boxes: bool = False,
     ) -> None:
+        self._sign = sign
         self.files = tuple(files)
         self.headers = tuple(_read_stack_header(path) for path in self.files)
         self._file = file
@@ -114,10 +116,12 @@ class MrcStack:
                 f"{self.files[self._file[image]]}: image {self._section[image] + 1}: "
                 "pixels must be finite, got NaN or infinity"
             )
+        if self._sign is not None:
+            images *= torch.from_numpy(self._sign[index.cpu().numpy()])[:, None, None]
         return images
 
     def read_as_stored(self, index: Int[Tensor, "batch"]) -> Float[Tensor, "batch n n"]:
-        """The images at `index`, whatever they hold."""
+        """The images at `index`, whatever they hold, without sign."""
         wanted = index.cpu().numpy()
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
             raise IndexError(f"{len(self)} images, got indices {wanted.min()} to {wanted.max()}")
@@ -188,7 +192,7 @@ def find_bad_images(
     of_one_box = [torch.arange(len(stack))]
     if isinstance(stack, CommonGridStack):
         of_one_box, stack = stack.rows_by_grid(), stack.images
-    read = stack.read_as_stored if isinstance(stack, MrcStack) else stack.read
+    read = getattr(stack, "read_as_stored", stack.read)
     done = 0
     for index in (part for rows in of_one_box for part in rows.split(_IMAGES_AT_ONCE)):
         image = read(index).flatten(1).numpy()
@@ -217,8 +221,8 @@ def read_volume(path: Path, *, voxel_size: float | None = None) -> Volume:
         If the file is missing, malformed or truncated, if the map is not cubic or not finite, or
         if neither the header nor `voxel_size` says how large a voxel is.
     """
-    content = _read_bytes(path)
-    header = parse_header(content, path)
+    header = parse_header(read_beginning(path, HEADER_BYTES), path)
+    content = read_beginning(path, header.file_bytes)
     if len(content) < header.file_bytes:
         raise InputFileError(
             f"{path}: truncated: its header promises {header.columns} x {header.rows} x "
@@ -245,7 +249,7 @@ def read_volume(path: Path, *, voxel_size: float | None = None) -> Volume:
 
 def read_voxel_size(path: Path) -> float:
     """Voxel size that the header of a map gives, Å; 0 where it does not say."""
-    return _header_voxel_size(parse_header(_read_bytes(path), path), path)
+    return _header_voxel_size(parse_header(read_beginning(path, HEADER_BYTES), path), path)
 
 
 def write_volume(path: Path, volume: Volume) -> None:
@@ -272,26 +276,12 @@ def write_stack(path: Path, batches: Iterable[Float[Tensor, "_ n n"]], pixel_siz
         file.write(make_header((images, box_size, box_size), pixel_size, is_stack=True))
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-        if content.startswith(b"\x1f\x8b"):
-            return gzip.decompress(content)
-        if content.startswith(b"BZh"):
-            return bz2.decompress(content)
-        return content
-    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputFileError(f"{path}: cannot be decompressed: {error}") from error
-    except OSError as error:
-        raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
 def _header_voxel_size(header: MrcHeader, path: Path) -> float:
     """Å, the same along all axes; 0 where the header does not say."""
     if any(angle not in (0.0, 90.0) for angle in header.angles):
         raise InputFileError(f"{path}: cell angles must be 90 degrees, got {header.angles}")
     x, y, z = header.voxel_size
-    if max(x, y, z) - min(x, y, z) > 0.001 * max(x, y, z):
+    if not max(x, y, z) - min(x, y, z) <= 0.001 * max(x, y, z):
         raise InputFileError(f"{path}: voxels must be cubes, got {x:g} x {y:g} x {z:g} Å")
     return x
 

@@ -68,7 +68,7 @@ class MrcHeader:
         return x, y, z
 
 
-def parse_header(content: bytes, path: Path) -> MrcHeader:
+def parse_header(content: bytes | bytearray, path: Path) -> MrcHeader:
     """Header from the first 1024 bytes; machine stamp and map identifier may be wrong.
 
     Raises
@@ -142,7 +142,7 @@ def make_header(
     return bytes(content)
 
 
-def _byte_order(content: bytes) -> str:
+def _byte_order(content: bytes | bytearray) -> str:
     # No edge beyond 65535 exists, and every smaller number exceeds that when read the other way
     # round; the machine stamp, which some programs leave empty, is not needed.
     columns = struct.unpack_from(">i", content)[0]

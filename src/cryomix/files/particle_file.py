@@ -6,9 +6,22 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int64, Shaped
 
-from cryomix.files import relion, relion_table
+from cryomix.errors import InputFileError, OutputError
+from cryomix.files import (
+    cryosparc,
+    eman2,
+    eman2_latents,
+    relion,
+    relion_latents,
+    relion_table,
+)
 from cryomix.geometry.poses import Poses
 from cryomix.imaging.particles import Particles
+
+_CRYOSPARC = ".cs"
+_RELION = ".star"
+# Rows of a stack are written as a list that points into it.
+_WRITTEN = {_RELION: _RELION, _CRYOSPARC: _CRYOSPARC, ".lst": ".lst", ".hdf": ".lst"}
 
 
 def read_particles(
@@ -19,7 +32,8 @@ def read_particles(
     Parameters
     ----------
     path
-        STAR file of RELION; see `cryomix.files.relion`.
+        STAR file of RELION, .cs file of cryoSPARC, list (.lst) or stack (.hdf) of EMAN2; see
+        `cryomix.files.relion`, `cryomix.files.cryosparc` and `cryomix.files.eman2`.
     data_folder
         Where to look for image stacks first; see `open_images`.
     beside
@@ -31,6 +45,10 @@ def read_particles(
         If a file is missing, malformed, truncated or of no known kind, or a value is not finite
         or out of range.
     """
+    if is_cryosparc(path):
+        return cryosparc.read_particles(path, data_folder=data_folder, beside=beside)
+    if is_eman2(path):
+        return eman2.read_particles(path, data_folder=data_folder, beside=beside)
     return relion.read_particles(path, data_folder=data_folder, beside=beside)
 
 
@@ -44,18 +62,24 @@ def read_column(path: Path, name: str) -> Float[np.ndarray, "particles"]:
     InputFileError
         If it does not hold numbers.
     """
+    if is_cryosparc(path):
+        return cryosparc.read_column(path, name)
+    if is_eman2(path):
+        return eman2.read_listing(path).numbers(name)
     return relion.read_column(path, name)
 
 
 def number_columns(path: Path) -> tuple[str, ...]:
-    """Names of the columns of numbers of the particles, told by the first of them.
+    """Names of the columns of numbers of a STAR file, told by its first particle.
+
+    None of the files of other programs, whose fields may hold several numbers each.
 
     Raises
     ------
     InputFileError
         If the file cannot be read.
     """
-    return relion_table.number_columns(path)
+    return relion_table.number_columns(path) if path.suffix == _RELION else ()
 
 
 def write_particles(
@@ -63,7 +87,7 @@ def write_particles(
     out: Path,
     *,
     rows: Int64[np.ndarray, "selected"] | None = None,
-    added: Mapping[str, Shaped[np.ndarray, "written"]] | None = None,
+    added: Mapping[str, Shaped[np.ndarray, "written *width"]] | None = None,
 ) -> None:
     """Write rows of `source` with all their columns, and some columns more, as its program does.
 
@@ -83,15 +107,127 @@ def write_particles(
     OutputError
         If `out` is `source`, or cannot be written.
     """
-    relion.write_particles(source, out, rows=rows, added=added)
+    if is_cryosparc(source):
+        cryosparc.write_particles(source, out, rows=rows, added=added)
+    elif is_eman2(source):
+        eman2.write_particles(source, out, rows=rows, added=added)
+    else:
+        relion.write_particles(source, out, rows=rows, added=added)
 
 
-def write_poses(source: Path, out: Path, poses: Poses) -> None:
-    """Write all rows of `source` with all their columns, but with other poses.
+def write_latents(
+    source: Path,
+    out: Path,
+    latent: Float[np.ndarray, "written latent"],
+    *,
+    rows: Int64[np.ndarray, "written"] | None = None,
+    cluster: Int64[np.ndarray, "written"] | None = None,
+) -> None:
+    """Write rows of `source` with the latent of each, and its cluster, which counts from 1.
+
+    In a STAR file the columns are ``_cryomixLatent1`` and on, and ``_cryomixCluster``, in a list of
+    EMAN2 the keys without the underscore; in a .cs file the fields are ``cryomix/latent``, a
+    vector, and ``cryomix/cluster``.
+
+    Parameters
+    ----------
+    source, out, rows
+        As in `write_particles`.
+    latent, cluster
+        One per written row. Those that `source` has, of an earlier job, are replaced.
 
     Raises
     ------
     OutputError
         If `out` is `source`, or cannot be written.
     """
-    relion.write_poses(source, out, poses)
+    if is_cryosparc(source):
+        cryosparc.write_latents(source, out, latent, rows=rows, cluster=cluster)
+    elif is_eman2(source):
+        eman2_latents.write_latents(source, out, latent, rows=rows, cluster=cluster)
+    else:
+        relion_latents.write_latents(source, out, latent, rows=rows, cluster=cluster)
+
+
+def read_latents(path: Path, latent_size: int) -> Float[np.ndarray, "rows latent"]:
+    """The latents that `write_latents` wrote into a file, or into the one its rows are from.
+
+    Raises
+    ------
+    MissingColumnError
+        If there are none, or fewer than `latent_size`.
+    """
+    if is_cryosparc(path):
+        return cryosparc.read_latents(path, latent_size)
+    if is_eman2(path):
+        return eman2_latents.read_latents(path, latent_size)
+    return relion_latents.read_latents(path, latent_size)
+
+
+def write_poses(source: Path, out: Path, poses: Poses, *, pixel_size: float) -> None:
+    """Write all rows of `source` with all their columns, but with other poses.
+
+    Parameters
+    ----------
+    source, out
+        As in `write_particles`.
+    poses
+        One per row.
+    pixel_size
+        Of the particles, Å, for programs that count shifts in pixels and keep it elsewhere.
+
+    Raises
+    ------
+    OutputError
+        If `out` is `source`, or cannot be written.
+    """
+    if is_cryosparc(source):
+        cryosparc.write_poses(source, out, poses)
+    elif is_eman2(source):
+        eman2.write_poses(source, out, poses, pixel_size=pixel_size)
+    else:
+        relion.write_poses(source, out, poses)
+
+
+def is_cryosparc(path: Path) -> bool:
+    """Whether a file is of cryoSPARC.
+
+    Raises
+    ------
+    InputFileError
+        If it is of no known kind.
+    """
+    return _kind(path) == _CRYOSPARC
+
+
+def is_eman2(path: Path) -> bool:
+    """Whether a file is of EMAN2; raises as `is_cryosparc` does."""
+    return _kind(path) in eman2.SUFFIXES
+
+
+def written_suffix(source: Path) -> str:
+    """End of the name of a file that holds rows of `source`; raises as `is_cryosparc` does."""
+    return _WRITTEN[_kind(source)]
+
+
+def require_kind(out: Path, source: Path) -> None:
+    """Refuse a name to write that is not of the kind of `source`.
+
+    Raises
+    ------
+    OutputError
+        Naming the end that it must have.
+    """
+    suffix = written_suffix(source)
+    if out.suffix.lower() != suffix:
+        raise OutputError(f"{out}: the file to write must end in {suffix}")
+
+
+def _kind(path: Path) -> str:
+    kind = path.suffix.lower()
+    if kind not in _WRITTEN:
+        raise InputFileError(
+            f"{path}: particles must be a file of RELION ({_RELION}) or cryoSPARC ({_CRYOSPARC}), "
+            f"or of EMAN2 ({' or '.join(eman2.SUFFIXES)})"
+        )
+    return kind

@@ -5,6 +5,7 @@ import json
 import platform
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,9 @@ _MEBIBYTE = 2**20
 _HASHED_WHOLE = 1024 * _MEBIBYTE
 _HASHED_END = 16 * _MEBIBYTE
 _PACKAGES = ("cryomix", "torch", "numpy")
+
+COMMAND_LINE: ContextVar[str] = ContextVar("command line", default="")
+"""What was typed, as a shell takes it; `cryomix.cli.main` sets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,13 @@ class InputDigest:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One run of a command; options that were None are absent."""
+    """One run of a command; options that were None are absent.
+
+    `line` is what was typed, or only the command where Python called it.
+    """
 
     command: str
+    line: str
     seed: int
     device: str
     versions: dict[str, str]
@@ -83,6 +91,7 @@ def write_run_record(
         raise TypeError(f"options must be a mapping or a dataclass, got {options!r}")
     lines = [
         f"command = {_toml(command)}",
+        f"line = {_toml(COMMAND_LINE.get() or f'cryomix {command}')}",
         f"seed = {_toml(seed)}",
         f"device = {_toml(device)}",
         "",
@@ -110,11 +119,20 @@ def read_run_record(path: Path) -> RunRecord:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         return RunRecord(
             command=str(content["command"]),
+            line=str(content.get("line", f"cryomix {content['command']}")),
             seed=int(content["seed"]),
             device=str(content["device"]),
-            versions=dict(content["versions"]),
-            options=dict(content["options"]),
-            inputs=tuple(InputDigest(**digest) for digest in content.get("inputs", ())),
+            versions=_mapping(content["versions"]),
+            options=_mapping(content["options"]),
+            inputs=tuple(
+                InputDigest(
+                    str(digest["path"]),
+                    int(digest["size"]),
+                    str(digest["sha256"]),
+                    str(digest["hashed"]),
+                )
+                for digest in map(_mapping, content.get("inputs", ()))
+            ),
         )
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such file") from error
@@ -122,7 +140,7 @@ def read_run_record(path: Path) -> RunRecord:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
     except KeyError as error:
         raise CheckpointError(f"{path}: not a run record: it lacks {error}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a run record: {error}") from error
 
 
@@ -142,6 +160,12 @@ def digest_input(path: Path) -> InputDigest:
             return InputDigest(str(path), size, digest.hexdigest(), hashed)
     except OSError as error:
         raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"a table must be there, got {value!r}")
+    return value
 
 
 def _table(name: str, settings: Mapping[str, object]) -> list[str]:

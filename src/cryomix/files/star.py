@@ -64,12 +64,12 @@ def read_star(path: Path) -> StarFile:
         _parse_block(path, lines[start:stop], start + 1)
         for start, stop in zip(starts, stops, strict=True)
     )
-    names = [block.name for block in blocks]
-    for position, name in enumerate(names):
-        if name in names[:position]:
-            first = starts[names.index(name)] + 1
+    first: dict[str, int] = {}
+    for block, start in zip(blocks, starts, strict=True):
+        earlier = first.setdefault(block.name, start + 1)
+        if earlier != start + 1:
             raise _malformed(
-                path, starts[position] + 1, f"data_{name} was there before, in line {first}"
+                path, start + 1, f"data_{block.name} was there before, in line {earlier}"
             )
     return StarFile(path, blocks, tuple(lines[: starts[0]]), newline)
 
@@ -100,6 +100,7 @@ def _read_bytes(path: Path) -> bytes:
 
 def _block_starts(lines: list[bytes]) -> list[int]:
     starts: list[int] = []
+    has_one_column = False  # the loop that began last
     for number, line in enumerate(lines):
         if not line.lstrip().startswith(b"data_"):
             continue
@@ -107,9 +108,10 @@ def _block_starts(lines: list[bytes]) -> list[int]:
         if len(tokens) > 1 and not tokens[1].startswith(b"#"):
             continue
         # In a loop of one column, RELION reads such a line as a value until a blank line comes.
-        if starts and not _is_blank(lines[number - 1]) and _has_one_column(lines, starts[-1]):
+        if has_one_column and not _is_blank(lines[number - 1]):
             continue
         starts.append(number)
+        has_one_column = _has_one_column(lines, number)
     return starts
 
 
@@ -138,6 +140,7 @@ def _parse_block(path: Path, lines: list[bytes], first: int) -> StarBlock:
 
 def _parse_loop(path: Path, name: str, lines: list[bytes], first: int, position: int) -> StarBlock:
     labels: list[str] = []
+    known: set[str] = set()
     numbered: bool | None = None
     head = position
     for offset in range(position, len(lines)):
@@ -150,10 +153,11 @@ def _parse_loop(path: Path, name: str, lines: list[bytes], first: int, position:
         numbered = bool(number)
         labels.append(label[1:].decode("utf-8", "surrogateescape"))
         head = offset + 1
-        if labels[-1] in labels[:-1]:
+        if labels[-1] in known:
             raise _malformed(
                 path, first + offset, f"column _{labels[-1]} of data_{name} was there before"
             )
+        known.add(labels[-1])
     if not labels:
         raise _malformed(path, first + position - 1, f"the loop of data_{name} has no columns")
     rows = [
@@ -179,6 +183,7 @@ def _checked_row(path: Path, name: str, row: bytes, width: int, number: int) -> 
 
 def _parse_pairs(path: Path, name: str, lines: list[bytes], first: int) -> StarBlock:
     labels: list[str] = []
+    known: set[str] = set()
     values: list[bytes] = []
     for number, line in enumerate(lines[1:], start=first + 1):
         if _is_blank(line):
@@ -193,8 +198,9 @@ def _parse_pairs(path: Path, name: str, lines: list[bytes], first: int) -> StarB
             raise _malformed(path, number, f"{label} must have one value, got {len(tokens) - 1}")
         labels.append(tokens[0][1:].decode("utf-8", "surrogateescape"))
         values.append(tokens[1])
-        if labels[-1] in labels[:-1]:
+        if labels[-1] in known:
             raise _malformed(path, number, f"_{labels[-1]} of data_{name} was there before")
+        known.add(labels[-1])
     rows = [b" ".join(values)] if values else []
     return StarBlock(path, name, tuple(labels), rows, lines, len(lines), is_loop=False)
 

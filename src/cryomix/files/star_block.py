@@ -1,6 +1,7 @@
 """A block of STAR text: columns are read on demand, rows are kept as they were written."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +11,9 @@ from jaxtyping import Float, Int64, Shaped
 
 from cryomix.errors import InputFileError, MissingColumnError
 
+_WORD = re.compile(rb"\S+")
 # A quote ends only where blank space follows, so that 'a dog's life' is one value.
-_TOKEN = re.compile(rb"""'(.*?)'(?=\s|$)|"(.*?)"(?=\s|$)|(\S+)""")
+_CLOSING = {b"'": re.compile(rb"'(?=\s|$)"), b'"': re.compile(rb'"(?=\s|$)')}
 _SPECIAL = (b"_", b"#", b"data_", b"loop_", b"'", b'"')
 _ROWS_AT_ONCE = 4096
 
@@ -173,12 +175,30 @@ def split_row(row: bytes) -> list[bytes]:
     """Values of one row, without quotes."""
     if b"'" not in row and b'"' not in row:
         return row.split()
-    return [match[match.lastindex or 0] for match in _TOKEN.finditer(row)]
+    return [row[text] for _, text in _scan(row)]
 
 
 def value_spans(row: bytes) -> list[tuple[int, int]]:
     """Where each value of a row begins and ends, quotes included."""
-    return [match.span() for match in _TOKEN.finditer(row)]
+    return [span for span, _ in _scan(row)]
+
+
+def _scan(row: bytes) -> Iterator[tuple[tuple[int, int], slice]]:
+    """Where each value begins and ends with its quotes, and its text without them."""
+    closing: dict[bytes, list[int]] = {}  # found once, or a row of quotes would take forever
+    position = 0
+    while word := _WORD.search(row, position):
+        start, position = word.span()
+        text = slice(start, position)
+        quote = row[start : start + 1]
+        if quote in _CLOSING:
+            if quote not in closing:
+                closing[quote] = [match.start() for match in _CLOSING[quote].finditer(row)]
+            place = bisect_right(closing[quote], start)
+            if place < len(closing[quote]):
+                text = slice(start + 1, closing[quote][place])
+                position = text.stop + 1
+        yield (start, position), text
 
 
 def _substituted(row: bytes, values: Mapping[int, bytes]) -> bytes:

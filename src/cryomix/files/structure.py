@@ -1,14 +1,13 @@
 """Atomic models: PDB and mmCIF files, plain or compressed with gzip."""
 
-import gzip
 import importlib.util
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cryomix.errors import InputFileError
+from cryomix.files.compressed import read_beginning
 from cryomix.simulation.structure import Structure
 
 if TYPE_CHECKING:
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 
+_LARGEST_BYTES = 2**30
+_ASCII = bytes(code if code < 128 else ord("?") for code in range(256))
 _MACROMOLECULAR = {"H", "D", "C", "N", "O", "P", "S", "Se"}
 
 
@@ -38,7 +39,8 @@ def read_structure(path: Path) -> Structure:
     """
     if importlib.util.find_spec("gemmi") is None:
         raise InputFileError(f"{path}: atomic models need gemmi: pip install 'cryomix[model]'")
-    models = list(_parse(path, _read_text(path)))
+    structure = parse_structure(path)  # which owns all that is read of it
+    models = list(structure)
     atoms = [_atoms(model) for model in models]
     if not atoms or not atoms[0]:
         raise InputFileError(f"{path}: holds no atoms that show in a map")
@@ -60,7 +62,7 @@ def read_structure(path: Path) -> Structure:
     return Structure(
         source=str(path),
         position=position,
-        mass=np.array([_element(atom, het).atomic_number for _, _, atom, het in atoms[0]], float),
+        mass=np.array([element_of(atom, het).atomic_number for _, _, atom, het in atoms[0]], float),
         chain=tuple(chain for chain, _, _ in names),
         residue=np.array([residue for _, residue, _ in names], np.int64),
         row=_rows(models[0]),
@@ -68,16 +70,35 @@ def read_structure(path: Path) -> Structure:
     )
 
 
+def parse_structure(path: Path) -> "gemmi.Structure":
+    """What a PDB or mmCIF file holds, plain or gzip; needs gemmi.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing or malformed.
+    """
+    return _parse(path, _read_text(path))
+
+
+def element_of(atom: "gemmi.Atom", het: str) -> "gemmi.Element":
+    """Without a column of elements, Cα written one column too far left would be calcium."""
+    import gemmi  # an optional dependency
+
+    if het == "H" or atom.element.name in _MACROMOLECULAR:
+        return atom.element
+    letter = atom.name.lstrip("0123456789")[:1]
+    return gemmi.Element(letter) if letter in _MACROMOLECULAR else atom.element
+
+
 def _read_text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-        if content.startswith(b"\x1f\x8b"):
-            content = gzip.decompress(content)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputFileError(f"{path}: cannot be decompressed: {error}") from error
-    except OSError as error:
-        raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return content.decode("utf-8", "replace")
+    content = read_beginning(path, _LARGEST_BYTES + 1)
+    if len(content) > _LARGEST_BYTES:
+        raise InputFileError(
+            f"{path}: an atomic model must have at most {_LARGEST_BYTES // 2**30} GiB, got more"
+        )
+    # Both formats are ASCII: a letter of several bytes could be cut in two by the columns of a PDB.
+    return content.translate(_ASCII).decode("ascii")
 
 
 def _parse(path: Path, text: str) -> "gemmi.Structure":
@@ -110,16 +131,6 @@ def _rows(model: "gemmi.Model") -> np.ndarray:
 
 
 def _shows(residue: "gemmi.Residue", atom: "gemmi.Atom") -> bool:
-    if residue.is_water() or _element(atom, residue.het_flag).is_hydrogen:
+    if residue.is_water() or element_of(atom, residue.het_flag).is_hydrogen:
         return False
     return atom.altloc == "\0" or atom.altloc == residue[atom.name][0].altloc
-
-
-def _element(atom: "gemmi.Atom", het: str) -> "gemmi.Element":
-    """Without a column of elements, Cα written one column too far left would be calcium."""
-    import gemmi  # an optional dependency
-
-    if het == "H" or atom.element.name in _MACROMOLECULAR:
-        return atom.element
-    letter = atom.name.lstrip("0123456789")[:1]
-    return gemmi.Element(letter) if letter in _MACROMOLECULAR else atom.element

@@ -2,12 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, fields
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64, Shaped
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from cryomix.errors import CheckpointError
@@ -21,9 +21,7 @@ from cryomix.files.checkpoint import (
     write_tensors,
 )
 from cryomix.files.job import JobFolder
-from cryomix.files.particle_file import write_particles
-from cryomix.files.relion_table import particle_block
-from cryomix.files.star import read_star
+from cryomix.files.particle_file import write_latents
 from cryomix.fitting.heterogeneity import Epoch, TrainingState
 from cryomix.fitting.posterior import LatentPosterior
 from cryomix.fitting.trained_model import ModelSettings, TrainedModel, restore_model
@@ -44,14 +42,31 @@ def read_model(path: Path) -> TrainedModel:
     """
     tensors, metadata = read_tensors(path)
     try:
-        settings = json.loads(metadata["settings"])
-        return restore_model(
-            ModelSettings(**{**settings, "vary": tuple(settings["vary"])}), tensors
-        )
+        told = json.loads(metadata["settings"])
+        settings = ModelSettings(**{**told, "vary": tuple(told["vary"])})
+        _require_sizes(settings, tensors)
+        return restore_model(settings, tensors)
     except KeyError as error:
         raise CheckpointError(f"{path}: not a trained model: it lacks {error}") from error
     except (TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: not a trained model: {error}") from error
+        raise CheckpointError(f"{path}: not a trained model: {_first_line(error)}") from error
+
+
+def _require_sizes(settings: ModelSettings, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse sizes that no tensor of the file has, before networks of these sizes are made."""
+    edges = {edge for tensor in tensors.values() for edge in tensor.shape}
+    for name in ("latent_size", "hidden"):
+        if type(getattr(settings, name)) is not int or getattr(settings, name) not in edges - {0}:
+            raise ValueError(f"no tensor has {name} {getattr(settings, name)}")
+    if type(settings.groups) is not int or not 1 <= settings.groups <= settings.latent_size:
+        raise ValueError(f"groups must be 1 to {settings.latent_size}, got {settings.groups}")
+    rings = len(tensors["spectrum.gain"])
+    if type(settings.box_size) is not int or settings.box_size // 2 + 1 != rings:
+        raise ValueError(f"box size {settings.box_size} does not have {rings} rings")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def write_state(path: Path, state: TrainingState) -> None:
@@ -128,22 +143,10 @@ def write_training(
     if bool(found.information.isfinite().all()):
         write_array(job.information, found.information.numpy())
         write_array(job.informative, found.informative.numpy())
-    write_particles(
-        source, job.particles, rows=rows.numpy(), added=latent_columns(found.latent.numpy())
-    )
+    write_latents(source, job.particles(source), found.latent.numpy(), rows=rows.numpy())
     write_csv(job.history, [field.name for field in fields(Epoch)], map(astuple, history))
     write_model(job.model, model)
     shutil.rmtree(job.checkpoints, ignore_errors=True)
-
-
-def latent_columns(
-    latent: Float[np.ndarray, "particles latent"],
-) -> dict[str, Shaped[np.ndarray, "particles"]]:
-    """Columns of a star file: ``_cryomixLatent1`` and on."""
-    return {
-        f"cryomixLatent{number}": np.array([f"{value:.6f}" for value in column])
-        for number, column in enumerate(latent.T, start=1)
-    }
 
 
 def read_latents(path: Path, latent_size: int) -> Float[np.ndarray, "rows latent"]:
@@ -162,20 +165,6 @@ def read_latents(path: Path, latent_size: int) -> Float[np.ndarray, "rows latent
     if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise CheckpointError(f"{path}: latents must be finite numbers")
     return values.astype(np.float32)
-
-
-def read_latent_columns(path: Path, latent_size: int) -> Float[np.ndarray, "rows latent"]:
-    """The latents that a job wrote into a star file, or into the one its rows were taken from.
-
-    Raises
-    ------
-    MissingColumnError
-        If there are fewer than `latent_size` of them.
-    """
-    block = particle_block(read_star(path))
-    labels = [f"cryomixLatent{number}" for number in range(1, latent_size + 1)]
-    columns = block.float_columns(labels)
-    return np.stack([columns[label] for label in labels], axis=1).astype(np.float32)
 
 
 def read_informative(job: JobFolder, particles: int) -> Bool[np.ndarray, "particles"] | None:

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from cryomix.errors import InputFileError
 from cryomix.files.atomic import write_atomically
+from cryomix.files.compressed import LARGEST_DECOMPRESSED, read_beginning
+from cryomix.files.number_array import read_numbers
 from cryomix.geometry.poses import rotation_to_euler
 from cryomix.simulation import Simulation
 
@@ -62,16 +65,35 @@ def read_arrays(path: Path, what: str) -> Mapping[str, np.ndarray]:
         If the file is missing, is no .npz, or holds anything but numbers and text; the message
         says `what` it should have been.
     """
+    if not path.exists():
+        raise InputFileError(f"{path}: there is no such file")
     try:
-        with path.open("rb") as file:
-            content = np.load(file, allow_pickle=False)
-            if not isinstance(content, np.lib.npyio.NpzFile):
-                raise InputFileError(f"{path}: {what} must be an .npz file, got one array")
-            return {name: content[name] for name in content.files}
-    except FileNotFoundError as error:
-        raise InputFileError(f"{path}: there is no such file") from error
+        if read_beginning(path, 6) == b"\x93NUMPY":
+            raise InputFileError(f"{path}: {what} must be an .npz file, got one array")
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            if sum(info.file_size for info in members) > LARGEST_DECOMPRESSED:
+                raise InputFileError(
+                    f"{path}: {what} must have at most {LARGEST_DECOMPRESSED // 2**30} GiB"
+                )
+            return {
+                info.filename.removesuffix(".npy"): _read_member(archive, info) for info in members
+            }
+    except InputFileError:
+        raise
     except OSError as error:
         raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _MALFORMED as error:
         reason = str(error).splitlines()[0] if str(error) else "it is truncated"
         raise InputFileError(f"{path}: not an .npz file of numbers: {reason}") from error
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(info) as file:
+        return read_numbers(file, info.file_size)
+
+
+# What the standard library raises at an archive that is malformed, encrypted or of another method.
+_MALFORMED = (
+    ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError,
+)  # fmt: skip

@@ -43,7 +43,7 @@ def read_volume_list(folder: Path) -> dict[str, VolumeEntry]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {str(name): VolumeEntry(**entry) for name, entry in content.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a list of maps: {error}") from error
 
 

@@ -44,6 +44,11 @@ def evaluate_ctf(ctf: Ctf, grid: FourierGrid) -> Float[Tensor, "particles rows c
 
     Positive at low resolution for underfocus and white protein, as RELION's ``ctf.cpp``.
     """
+    return torch.sin(evaluate_phase(ctf, grid))
+
+
+def evaluate_phase(ctf: Ctf, grid: FourierGrid) -> Float[Tensor, "particles rows columns"]:
+    """χ + asin(amplitude contrast), radians, whose sine is the CTF; linear in the defocus."""
     dtype, device = ctf.defocus_u.dtype, ctf.defocus_u.device
     k_x, k_y = grid.frequency_x.to(device, dtype), grid.frequency_y.to(device, dtype)
     k_squared = grid.radius.to(device, dtype).square()
@@ -65,7 +70,7 @@ def evaluate_ctf(ctf: Ctf, grid: FourierGrid) -> Float[Tensor, "particles rows c
         * (defocus - 0.5 * aberration * wavelength.square() * k_squared)
     )
     offset = torch.deg2rad(ctf.phase_shift_deg) + torch.asin(ctf.amplitude_contrast)
-    return torch.sin(phase + column(offset))
+    return phase + column(offset)
 
 
 def electron_wavelength(voltage_kv: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

@@ -64,7 +64,7 @@ def mask_values(model: GaussianModel, mask: Volume) -> Float[Tensor, "gaussians"
 
 
 def render_volume(model: GaussianModel, box_size: int, voxel_size: float) -> Volume:
-    """Density of one model on a grid of `box_size`³ voxels, centre at voxel n // 2."""
+    """Density of one model in a cube of `box_size` voxels, centre at voxel n // 2."""
     axis = (torch.arange(box_size).to(model.center) - box_size // 2) * voxel_size
     density = model.center.new_zeros(box_size, box_size * box_size)
     for part in torch.arange(len(model)).split(256):

@@ -8,6 +8,8 @@ from scipy import ndimage
 
 from cryomix.imaging.volume import Volume, low_pass
 
+_ENCLOSED = 0.8  # of the density, by its contour
+
 
 def soft_mask(volume: Volume, resolution: float) -> Volume:
     """A mask around the molecule in `volume`, 1 inside, falling to 0 over `resolution` Å.
@@ -31,6 +33,19 @@ def apply_mask(volume: Volume, mask: Volume) -> Volume:
     level = float((volume.density * outside).sum() / outside.sum().clamp_min(1e-6))
     density = (volume.density - level) * mask.density
     return Volume(density, volume.voxel_size, volume.origin)
+
+
+def contour_level(volume: Volume) -> float:
+    """The level above which four fifths of the density lie that is positive and no solvent.
+
+    Solvent is what stays below 5 % of the maximum.
+    """
+    value = volume.density.double().flatten()
+    value = value[value > 0.05 * value.max()].sort(descending=True).values
+    if not len(value):
+        raise ValueError("a map without positive density has no contour")
+    enclosed = value.cumsum(0) >= _ENCLOSED * value.sum()
+    return float(value[int(enclosed.double().argmax())])
 
 
 def _solvent_deviation(density: np.ndarray) -> float:

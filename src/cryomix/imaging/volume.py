@@ -9,6 +9,8 @@ from torch import Tensor
 from cryomix.geometry.fourier import FourierGrid
 from cryomix.geometry.poses import Poses
 
+_COEFFICIENTS_AT_ONCE = 2**16  # of slices that are cut together
+
 
 @dataclass(frozen=True, slots=True)
 class Volume:
@@ -91,22 +93,24 @@ def project_volume(
     `project_gaussians` of the same density. Coefficients beyond Nyquist are zero.
     """
     transform = transform_volume(volume) if isinstance(volume, Volume) else volume
-    slices = [_central_slice(transform, rotation, grid) for rotation in poses.rotation]
+    at_once = max(1, _COEFFICIENTS_AT_ONCE // (grid.box_size * grid.half_size))
+    slices = [_central_slices(transform, part, grid) for part in poses.rotation.split(at_once)]
     # Voxel sums to Å in depth, and to the number of pixels of the new grid.
     scale = transform.voxel_size * (transform.voxel_size / grid.pixel_size) ** 2
     x = poses.shift[:, 0, None] * grid.frequency_x.to(poses.shift)
     y = poses.shift[:, 1, None] * grid.frequency_y.to(poses.shift)
     phase = -2 * torch.pi * (y[:, :, None] + x[:, None, :])
-    return torch.stack(slices) * torch.polar(torch.full_like(phase, scale), phase)
+    return torch.cat(slices) * torch.polar(torch.full_like(phase, scale), phase)
 
 
-def _central_slice(
-    transform: VolumeTransform, rotation: Float[Tensor, "3 3"], grid: FourierGrid
-) -> Complex[Tensor, "rows columns"]:
+def _central_slices(
+    transform: VolumeTransform, rotation: Float[Tensor, "some 3 3"], grid: FourierGrid
+) -> Complex[Tensor, "some rows columns"]:
     padded = transform.coefficient.shape[0]
     k_y, k_x = torch.meshgrid(grid.frequency_y, grid.frequency_x, indexing="ij")
     # A plane wave k of the view is R^T k in the model's frame.
-    frequency = torch.stack([k_x, k_y, torch.zeros_like(k_x)], dim=-1).to(rotation) @ rotation
+    frequency = torch.stack([k_x, k_y, torch.zeros_like(k_x)], dim=-1).to(rotation)
+    frequency = frequency @ rotation[:, None]
     position = frequency * (padded * transform.voxel_size)
     mirrored = position[..., 0] < 0
     position = torch.where(mirrored[..., None], -position, position)

@@ -84,6 +84,12 @@ def gather_arrows(
     return Arrows(first, way)
 
 
+def color_by_length(length: Float[np.ndarray, "arrows"]) -> Float[np.ndarray, "arrows 3"]:
+    """Red, green and blue, 0 to 1, as in the figures: the longest arrows are darkest."""
+    colors: np.ndarray = _COLORS(length / max(float(length.max(initial=0)), 1e-6))
+    return colors[:, :3]
+
+
 def draw_arrows(model: GaussianModel, arrows: Arrows, scale: float = 1.0) -> Figure:
     """The arrows `scale` times as long as the displacements, seen along z, y and x.
 

@@ -35,6 +35,7 @@ from cryomix.report.motion_pictures import (
     make_film,
     picture_volumes,
 )
+from cryomix.report.movable_model import encode_model
 from cryomix.report.population_figures import draw_density, draw_populations
 from cryomix.report.populations import judge_populations, summarize_populations
 
@@ -67,6 +68,7 @@ class _PathSection:
     words: str
     ways: Markup
     film: Film
+    model: Markup
     captions: tuple[str, ...]
     map_pictures: tuple[str, ...]
 
@@ -223,6 +225,7 @@ def _show_path(motion: PathMotion, number: int) -> _PathSection:
         words=describe_motion(motion),
         ways=Markup(draw_flow(motion.flow, frame, number)),
         film=film,
+        model=encode_model(path.models, motion.group.share),
         captions=tuple(captions),
         map_pictures=tuple(pictures) if any(pictures) else (),
     )
