@@ -9,7 +9,7 @@ WORKERS ?= 2
 tests: export OMP_NUM_THREADS = 1
 tests: export NUMBA_NUM_THREADS = 1
 
-.PHONY: demo test lint types layers tests docs clean
+.PHONY: demo test lint types layers tests docs page clean
 
 demo: $(STAMP)
 	rm -rf demo
@@ -33,6 +33,10 @@ tests: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/sphinx-build -q -W --keep-going docs build/docs
 
+# The page of `cryomix view`; only who changes viewer-ui/ needs Node (20.19 or newer) and this.
+page:
+	cd viewer-ui && npm ci --no-audit --no-fund && npm run build
+
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cryomix needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
@@ -40,4 +44,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf .venv demo build dist
+	rm -rf .venv demo build dist viewer-ui/node_modules

@@ -27,6 +27,7 @@ from cryomix.commands.run import run
 from cryomix.commands.simulate import simulate
 from cryomix.commands.train import train
 from cryomix.commands.trajectory import trajectory
+from cryomix.commands.view import view
 from cryomix.errors import CryomixError
 from cryomix.files.run_record import COMMAND_LINE
 
@@ -47,7 +48,7 @@ app = App(
 )
 for _command in (
     demo, simulate, check, neutral, train, analyze, trajectory, reconstruct, decode, draw,
-    refine_poses, evaluate, export, run, reproduce,
+    refine_poses, evaluate, view, export, run, reproduce,
 ):  # fmt: skip
     app.command(_command)
 

@@ -147,6 +147,19 @@ def test_maps_at_latents_are_named_in_row_order(job, tmp_path):
     assert len(names) == 6
 
 
+def test_a_selection_has_the_map_of_its_particles(job, tmp_path):
+    rows = np.flatnonzero(np.load(job / "analysis" / "clusters.npy") == 0)
+    np.save(tmp_path / "rows.npy", rows)
+    select = ["--select", f"rows:{tmp_path}/rows.npy", "--no-clusters"]
+    assert call("reconstruct", job, *select, "-o", tmp_path / "maps") == 0
+    assert [path.name for path in (tmp_path / "maps").glob("*.mrc") if "half" not in path.name] == [
+        "selection.mrc"
+    ]
+    chosen = read_volume(tmp_path / "maps" / "selection_half1.mrc").density
+    cluster = read_volume(job / "volumes" / "cluster01_half1.mrc").density
+    torch.testing.assert_close(chosen, cluster)
+
+
 def test_maps_say_how_many_particles_they_are_worth(job, tmp_path, capsys):
     np.save(tmp_path / "latents.npy", np.array([[-1.0], [1.0]], np.float32))
     arguments = ["--at", tmp_path / "latents.npy", "--no-clusters", "-o"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from cryomix.commands.flags import Flat, JobPath, Seed
+from cryomix.commands.selection import Conditions
 from cryomix.errors import CheckpointError
 from cryomix.options import ReconstructionOptions, RuntimeOptions
 
@@ -36,6 +37,7 @@ def reconstruct(
     at: Annotated[
         Path | None, Parameter(help="latents to rebuild at, one map per row (.npy)")
     ] = None,
+    select: Conditions = (),
     out: Annotated[
         Path | None, Parameter(name=["--out", "-o"], help="folder to write [JOB/volumes]")
     ] = None,
@@ -49,44 +51,57 @@ def reconstruct(
     all particles, weighted by how near they are, in each shell as its noise and its blur demand.
     Writes NAME.mrc (filtered by its FSC, solvent flattened), NAME_half1.mrc and
     NAME_half2.mrc (neither filtered nor flattened), and fsc/NAME.csv. With --improved instead
-    one map of all particles, moving parts carried back, and whether that helped.
+    one map of all particles, moving parts carried back, and whether that helped. With --select
+    also one map, selection.mrc, of the particles that `cryomix export` takes by it.
 
         cryomix reconstruct job --trajectory curve
         cryomix reconstruct job --at latents.npy --no-clusters -o states
+        cryomix reconstruct job --select rows:chosen.npy --no-clusters -o chosen
         cryomix reconstruct job --improved
         torchrun --nproc-per-node 4 -m cryomix reconstruct job
     """
     from cryomix.commands.device import prepare_device
     from cryomix.commands.record import read_source
     from cryomix.commands.report import write_report
-    from cryomix.files.checkpoint import read_array
-    from cryomix.files.job import create_job, find_trajectory, open_job
+    from cryomix.files.job import create_job, open_job
     from cryomix.files.run_record import write_run_record
-    from cryomix.files.training import read_latents
     from cryomix.processes import is_first_process
 
     device = prepare_device(runtime, in_many=True)
     folder = open_job(job, needs=_needs(options))
     source, particles = read_source(folder)
-    size = read_array(folder.latents).shape[1]
-    points = {}
-    if trajectory is not None:
-        points[Path(trajectory).stem] = read_latents(find_trajectory(folder, trajectory), size)
-    if at is not None:
-        points["at"] = read_latents(at, size)
+    points = _read_points(folder, trajectory, at)
     if out is not None and is_first_process():
         create_job(out, resume=False)
 
-    lines = reconstruct_into(folder, out or folder.volumes, particles, points, options)
+    lines = reconstruct_into(folder, out or folder.volumes, particles, points, options, select)
 
     if not is_first_process():
         return
     record = (out or folder.volumes) / "run.toml"
     inputs = [folder.latents, source] if at is None else [folder.latents, source, at]
-    write_run_record(record, "reconstruct", asdict(options), inputs, seed, str(device))
+    settings = {**asdict(options), "select": list(select)}
+    write_run_record(record, "reconstruct", settings, inputs, seed, str(device))
     if out is None and folder.model.is_file():
         write_report(folder)
     print("\n".join(lines))
+
+
+def _read_points(
+    job: "JobFolder", trajectory: str | None, at: Path | None
+) -> "dict[str, np.ndarray]":
+    """Latents to rebuild at, by the name of their maps."""
+    from cryomix.files.checkpoint import read_array
+    from cryomix.files.job import find_trajectory
+    from cryomix.files.training import read_latents
+
+    size = read_array(job.latents).shape[1]
+    points = {}
+    if trajectory is not None:
+        points[Path(trajectory).stem] = read_latents(find_trajectory(job, trajectory), size)
+    if at is not None:
+        points["at"] = read_latents(at, size)
+    return points
 
 
 def reconstruct_into(
@@ -95,11 +110,17 @@ def reconstruct_into(
     particles: "Particles",
     points: "dict[str, np.ndarray]",
     options: ReconstructionOptions,
+    select: tuple[str, ...] = (),
 ) -> list[str]:
     """Rebuild the maps of the clusters of `job` and of the states at `points`; a line for each.
 
+    And that of the particles that meet the conditions `select`, if there are any.
+
     Of many processes only the first writes, and has lines.
     """
+    import torch
+
+    from cryomix.commands.selection import select_particles
     from cryomix.files.checkpoint import read_array
     from cryomix.files.mrc import read_volume
     from cryomix.files.volume_list import VolumeEntry, update_volume_list
@@ -109,10 +130,13 @@ def reconstruct_into(
     if len(latent) != len(particles):
         raise CheckpointError(f"{job.latents}: {len(latent)} rows, but {len(particles)} particles")
     groups = _choose_particles(job, latent, points, options)
+    if select:
+        groups["selection"] = torch.from_numpy(select_particles(job, select)).nonzero().flatten()
     rows = {} if options.nearest else points
     if not groups and not rows and not options.improved:
         raise CheckpointError(
-            f"{job.path}: nothing to rebuild: give --clusters, --improved, --trajectory or --at"
+            f"{job.path}: nothing to rebuild: give --clusters, --improved, --trajectory, --at or "
+            "--select"
         )
     origin = read_volume(job.neutral_map).origin
     entries: dict[str, VolumeEntry] = {}

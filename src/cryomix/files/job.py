@@ -176,6 +176,11 @@ class JobFolder:
         return self.analysis / "parts.npy"
 
     @property
+    def selections(self) -> Path:
+        """Folder of the particles that were chosen in the explorer, by name."""
+        return self.path / "selections"
+
+    @property
     def volumes(self) -> Path:
         """Folder of the maps."""
         return self.path / "volumes"

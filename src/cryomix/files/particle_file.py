@@ -7,7 +7,14 @@ import numpy as np
 from jaxtyping import Float, Int64, Shaped
 
 from cryomix.errors import InputFileError, OutputError
-from cryomix.files import cryosparc, eman2, eman2_latents, relion, relion_latents
+from cryomix.files import (
+    cryosparc,
+    eman2,
+    eman2_latents,
+    relion,
+    relion_latents,
+    relion_table,
+)
 from cryomix.geometry.poses import Poses
 from cryomix.imaging.particles import Particles
 
@@ -60,6 +67,19 @@ def read_column(path: Path, name: str) -> Float[np.ndarray, "particles"]:
     if is_eman2(path):
         return eman2.read_listing(path).numbers(name)
     return relion.read_column(path, name)
+
+
+def number_columns(path: Path) -> tuple[str, ...]:
+    """Names of the columns of numbers of a STAR file, told by its first particle.
+
+    None of the files of other programs, whose fields may hold several numbers each.
+
+    Raises
+    ------
+    InputFileError
+        If the file cannot be read.
+    """
+    return relion_table.number_columns(path) if path.suffix == _RELION else ()
 
 
 def write_particles(

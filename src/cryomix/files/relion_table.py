@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 
 from cryomix.errors import InputFileError, MissingColumnError
 from cryomix.files.star import StarFile, read_star
-from cryomix.files.star_block import StarBlock
+from cryomix.files.star_block import StarBlock, is_number, split_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,33 @@ def particle_block(star: StarFile) -> StarBlock:
         if block.has("rlnImageName"):
             return block
     raise MissingColumnError(f"{star.path}: no block has _rlnImageName, so it lists no particles")
+
+
+def number_columns(path: Path) -> tuple[str, ...]:
+    """Labels of the particles whose first value is a number; only the head of the file is read.
+
+    Raises
+    ------
+    InputFileError
+        If the file cannot be read.
+    """
+    labels: list[str] = []
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                words = split_row(line)
+                if not words or words[0].startswith(b"#"):
+                    continue
+                if words[0].startswith(b"data_"):
+                    labels = []
+                elif words[0].startswith(b"_") and (len(words) == 1 or words[1][:1] == b"#"):
+                    labels.append(words[0][1:].decode("utf-8", "surrogateescape"))
+                elif "rlnImageName" in labels:
+                    pairs = zip(labels, words, strict=False)
+                    return tuple(label for label, word in pairs if is_number(word))
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return ()
 
 
 def _finite_columns(

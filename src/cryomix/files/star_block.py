@@ -156,7 +156,7 @@ class StarBlock:
         try:
             return np.fromiter(map(float, tokens), np.float64, len(tokens))
         except ValueError:
-            row = next(row for row, token in enumerate(tokens) if not _is_number(token))
+            row = next(row for row, token in enumerate(tokens) if not is_number(token))
             raise InputFileError(
                 f"{self.path}: _{label} must be a number, "
                 f"got {_text(tokens[row])!r} in {self.line_of(start + row)}"
@@ -243,7 +243,8 @@ def _text(token: bytes) -> str:
     return token.decode("utf-8", "surrogateescape")
 
 
-def _is_number(token: bytes) -> bool:
+def is_number(token: bytes) -> bool:
+    """Whether a value can be read as a number."""
     try:
         float(token)
     except ValueError:

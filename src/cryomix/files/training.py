@@ -13,6 +13,7 @@ from torch import Tensor
 from cryomix.errors import CheckpointError
 from cryomix.files.checkpoint import (
     read_array,
+    read_csv,
     read_number_rows,
     read_tensors,
     write_array,
@@ -95,6 +96,26 @@ def read_state(path: Path) -> TrainingState:
         raise CheckpointError(f"{path}: not a state of a training: it lacks {error}") from error
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: not a state of a training: {error}") from error
+
+
+def read_history(job: JobFolder) -> dict[str, Float[np.ndarray, "epochs"]]:
+    """Scores per epoch by name, of a training that has ended or goes on; empty if none began.
+
+    Raises
+    ------
+    CheckpointError
+        If the table or the state cannot be read.
+    """
+    if job.history.is_file():
+        return read_csv(job.history)
+    state = job.checkpoints / "state.safetensors"
+    history = read_state(state).history if state.is_file() else ()
+    if not history:
+        return {}
+    return {
+        field.name: np.array([float(getattr(epoch, field.name)) for epoch in history])
+        for field in fields(Epoch)
+    }
 
 
 def write_training(

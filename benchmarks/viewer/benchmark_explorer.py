@@ -1,0 +1,160 @@
+"""Explorer in a real browser: mouse to Gaussians, first map, lasso, memory of the server."""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from playwright.sync_api import sync_playwright
+
+import cryomix
+from cryomix.files.checkpoint import write_array
+from cryomix.files.job import JobFolder
+from cryomix.files.run_record import write_run_record
+from cryomix.files.training import write_model
+from cryomix.fitting.trained_model import ModelSettings, TrainedModel
+from cryomix.imaging.gaussians import GaussianModel
+from cryomix.imaging.noise import Spectrum
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--use-gl=angle", "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]  # fmt: skip
+BOX, PIXEL_SIZE = 128, 2.0
+
+
+def main() -> None:
+    """Print one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--particles", type=int, default=300_000)
+    parser.add_argument("--gaussians", type=int, default=3_000)
+    parser.add_argument("--moves", type=int, default=200)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        job = make_job(JobFolder(Path(folder) / "job"), options.particles, options.gaussians)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "cryomix", "view", str(job.path), "--no-browser"],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            if server.stdout is None:
+                raise SystemExit("the server has no output")
+            address = server.stdout.readline().strip()
+            result = measure(address, job, options.moves)
+            result["server_mb_beyond_torch"] = round(memory_of(server.pid) - memory_of_torch())
+        finally:
+            server.terminate()
+            server.wait()
+    told = {
+        "benchmark": "explorer",
+        "particles": options.particles,
+        "gaussians": options.gaussians,
+        **result,
+        "device": platform.processor() or platform.machine(),
+        "processors": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "cryomix": cryomix.__version__,
+        "torch": torch.__version__,
+    }
+    print(json.dumps(told))
+
+
+def make_job(job: JobFolder, particles: int, gaussians: int) -> JobFolder:
+    """Latents of a bent cloud, and a decoder as training begins with."""
+    job.path.mkdir()
+    random = np.random.default_rng(0)
+    latent = random.normal(size=(particles, 4)) * [1, 0.6, 0.3, 0.2]
+    latent[:, 1] += 0.5 * latent[:, 0] ** 2
+    write_array(job.latents, latent.astype(np.float32))
+    write_array(job.clusters, (latent[:, 0] > 0).astype(np.int64))
+    torch.manual_seed(0)
+    neutral = GaussianModel(
+        20 * torch.randn(gaussians, 3).clamp(-2.5, 2.5),
+        0.5 * torch.ones(gaussians),
+        4 * torch.ones(gaussians),
+    )
+    rings = torch.ones(BOX // 2 + 1)
+    settings = ModelSettings(
+        BOX, PIXEL_SIZE, 8.0, 4.0, 4, 512, "snr", ("centers", "amplitudes"), "shared"
+    )
+    model = TrainedModel(settings, neutral, Spectrum(rings, rings, rings, torch.tensor(0.01)))
+    write_model(job.model, model)
+    write_run_record(job.run_record, "train", {}, [], 0, "cpu")
+    return job
+
+
+def measure(address: str, job: JobFolder, moves: int) -> dict[str, Any]:
+    """Milliseconds, as the page sees them."""
+    with sync_playwright() as tool:
+        browser = tool.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 720})
+        page.goto(address)
+        until = time.monotonic() + 120
+        while not page.evaluate("window.cryomix?.marks.ready ?? 0"):
+            if time.monotonic() > until:
+                raise SystemExit("the page was not drawn in two minutes")
+            time.sleep(0.05)
+        ready = page.evaluate("window.cryomix.marks.ready")
+        page.wait_for_timeout(3000)  # the neighbours of the particles are found meanwhile
+        box = page.locator("#over").bounding_box()
+        if box is None:
+            raise SystemExit("there is no map")
+        page.mouse.move(box["x"] + 100, box["y"] + 100)
+        page.mouse.down()
+        for step in range(moves):
+            page.mouse.move(box["x"] + 100 + step % 200, box["y"] + 100 + step)
+            page.wait_for_timeout(16)
+        page.mouse.up()
+        page.wait_for_timeout(500)
+        latency = page.evaluate("window.cryomix.latencies")
+        lasso = page.evaluate(
+            """() => {
+                const map = window.cryomix.map, start = performance.now(), outline = [];
+                for (let i = 0; i < 200; i++)
+                    outline.push([Math.cos(i * Math.PI / 100), 0.5 * Math.sin(i * Math.PI / 100)]);
+                map.choose(outline, "replace");
+                map.paint();
+                return [performance.now() - start, map.selection.count];
+            }"""
+        )
+        browser.close()
+    if not 0 < lasso[1] < len(np.load(job.latents)):
+        raise SystemExit("the lasso chose nothing")
+    return {
+        "median_ms": round(statistics.median(latency), 1),
+        "p90_ms": round(float(np.percentile(latency, 90)), 1),
+        "answers": len(latency),
+        "page_to_map_ms": round(ready),
+        "lasso_drawn_ms": round(lasso[0]),
+    }
+
+
+def memory_of(process: int) -> float:
+    """Resident memory, MB."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def memory_of_torch() -> float:
+    """The same of a process that has imported PyTorch and multiplied."""
+    code = (
+        "import torch; torch.ones(512, 512) @ torch.ones(512, 512); "
+        "print(open('/proc/self/statm').read().split()[1])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return int(told.stdout) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""What the explorer shows of a job, read from its folder; what is not there is left out."""
+
+import shlex
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryomix.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float, Int64
+
+    from cryomix.files.job import JobFolder
+    from cryomix.viewer.exploration import Column, Decoding, Exploration, LocalMotion
+
+_TITLES = {
+    "rlnDefocusU": "defocus U, Å",
+    "rlnAngleRot": "viewing direction: azimuth, °",
+    "rlnAngleTilt": "viewing direction: tilt, °",
+    "rlnAnglePsi": "in-plane angle, °",
+}
+_GOES_ROUND = {"rlnAngleRot", "rlnAnglePsi", "rlnDefocusAngle"}
+_ENDS = (1, 99)  # percentiles that a slider goes between
+
+
+def read_exploration(job: "JobFolder") -> "Exploration":
+    """All that can be seen of `job`.
+
+    Raises
+    ------
+    CheckpointError
+        If a file of it is malformed, or has not one row per particle.
+    """
+    from cryomix.files.checkpoint import read_array
+    from cryomix.files.training import read_history
+    from cryomix.viewer.exploration import Exploration
+
+    history = partial(read_history, job)
+    if not (job.model.is_file() and job.latents.is_file()):
+        return Exploration(job.path, history, JobDesk(job))
+    decoding = _read_decoding(job)
+    size = decoding.latent.shape[1]
+    paths = {path.stem: read_array(path) for path in sorted(job.trajectories.glob("*.npy"))}
+    return Exploration(
+        job.path,
+        history,
+        JobDesk(job),
+        decoding,
+        tuple(_columns(job, decoding)),
+        {name: path for name, path in paths.items() if path.ndim == 2 and path.shape[1] == size},
+        _read_motions(job),
+    )
+
+
+class JobDesk:
+    """Selections in the folder of a job, and the commands that use them."""
+
+    def __init__(self, job: "JobFolder") -> None:
+        self._job = job
+        self._source = _particle_file(job)
+
+    def keep(self, name: str, rows: "Int64[np.ndarray, 'selected']") -> str:
+        """Write ``selections/NAME.npy``, the rows, and those particles, if the job has their file.
+
+        What comes back is the command that writes these particles, or else that rebuilds their map.
+        """
+        from cryomix.errors import OutputError
+        from cryomix.files.checkpoint import read_array, write_array
+        from cryomix.files.particle_file import write_particles
+
+        kept = self._rows(name)
+        if kept.is_file():
+            before = read_array(kept)
+            if before.shape != rows.shape or bool((before != rows).any()):
+                raise OutputError(f"{kept}: there is a selection of this name; choose another")
+        write_array(kept, rows)
+        if self._source is None:
+            return shlex.join(["cryomix", *self.rebuild(name)])
+        kind = self._source.suffix
+        particles = self._job.selections / f"{name}{kind}"
+        if not particles.exists():
+            write_particles(self._source, particles, rows=rows)
+        return shlex.join(
+            ["cryomix", "export", str(self._job.path), "--to", kind.removeprefix("."), "-o",
+             str(particles), "--select", f"rows:{kept}"]
+        )  # fmt: skip
+
+    def rebuild(self, name: str) -> list[str]:
+        """Arguments of ``cryomix reconstruct`` for the selection of this name."""
+        from cryomix.errors import OutputError
+
+        out = self._job.selections / name
+        if any(out.glob("*.mrc")):
+            raise OutputError(f"{out}: there are maps of this name; choose another")
+        select = f"rows:{self._rows(name)}"
+        return [
+            "reconstruct", str(self._job.path), "--select", select, "--no-clusters",
+            "-o", str(out),
+        ]  # fmt: skip
+
+    def _rows(self, name: str) -> Path:
+        return self._job.selections / f"{name}.npy"
+
+
+def _particle_file(job: "JobFolder") -> Path | None:
+    """That of the job, with latents and clusters; None if it has none yet."""
+    from cryomix.commands.record import find_particles
+
+    try:
+        return find_particles(job)
+    except CheckpointError:
+        return None
+
+
+def _read_decoding(job: "JobFolder") -> "Decoding":
+    import numpy as np
+    import torch
+
+    from cryomix.files.training import read_latents, read_model
+    from cryomix.latent.reduction import fit_pca
+    from cryomix.viewer.exploration import Decoding
+    from cryomix.viewer.latent_axes import LatentAxes
+
+    model = read_model(job.model)
+    size = model.settings.latent_size
+    latent = read_latents(job.latents, size)
+    pca = fit_pca(torch.from_numpy(latent))
+    if pca.basis is None or pca.mean is None:
+        raise RuntimeError("principal components without axes")
+    basis, mean = pca.basis.numpy(), pca.mean.numpy()
+    numbers = range(1, size + 1)
+    axes = LatentAxes(
+        (*(f"latent{number}" for number in numbers), *(f"pca{number}" for number in numbers)),
+        np.concatenate([np.eye(size), basis]),
+        np.concatenate([np.zeros(size), -basis @ mean]),
+        mean,
+    )
+    box_length = model.settings.grid.box_length
+    return Decoding(latent, model.decode, model.decoder.neutral, axes, box_length)
+
+
+def _columns(job: "JobFolder", decoding: "Decoding") -> "list[Column]":
+    """Axes first, then what particles are coloured by."""
+    return [*_axis_columns(job, decoding), *_found_columns(job, decoding), *_file_columns(job)]
+
+
+def _axis_columns(job: "JobFolder", decoding: "Decoding") -> "list[Column]":
+    from cryomix.files.checkpoint import read_array
+    from cryomix.viewer.exploration import Column
+
+    count, size = decoding.latent.shape
+    place = partial(_place_along, decoding)
+    pca, latent = (
+        [
+            Column(
+                f"{name}{axis + 1}", f"{title} {axis + 1}", "number", partial(place, shift + axis)
+            )
+            for axis in range(size)
+        ]
+        for name, title, shift in (("pca", "PCA", size), ("latent", "latent", 0))
+    )
+    if not job.umap.is_file():
+        return [*pca, *latent]
+    umap = _require_rows(job.umap, read_array(job.umap), count)
+    drawn = [
+        Column(f"umap{axis + 1}", f"UMAP {axis + 1}", "number", partial(_axis, umap, axis))
+        for axis in range(umap.shape[1])
+    ]
+    return [*pca, *drawn, *latent]
+
+
+def _found_columns(job: "JobFolder", decoding: "Decoding") -> "list[Column]":
+    from cryomix.files.checkpoint import read_array
+    from cryomix.viewer.exploration import Column
+
+    count, size = decoding.latent.shape
+    found = []
+    if job.clusters.is_file():
+        label = _require_rows(job.clusters, read_array(job.clusters), count)
+        found.append(Column("cluster", "cluster", "category", partial(_as_float, label + 1)))
+    if job.latent_std.is_file():
+        std = _require_rows(job.latent_std, read_array(job.latent_std), count).reshape(-1, size)
+        spread = (std**2).mean(axis=1) ** 0.5
+        title = "uncertainty, r.m.s. of the latents'"
+        found.append(Column("uncertainty", title, "number", partial(_as_float, spread)))
+    numbers = {"information": (job.information, "information in the image, nats")}
+    for path in sorted(job.analysis.glob("coordinate_*.npy")):
+        domain = path.stem.removeprefix("coordinate_")
+        numbers[path.stem] = (path, f"{domain}: how far it has gone, Å")
+    for name, (path, title) in numbers.items():
+        if path.is_file():
+            values = _require_rows(path, read_array(path), count)
+            found.append(Column(name, title, "number", partial(_as_float, values)))
+    return found
+
+
+def _file_columns(job: "JobFolder") -> "list[Column]":
+    """Columns of the user's own; they are read when they are asked for."""
+    from cryomix.files.particle_file import number_columns, read_column
+    from cryomix.viewer.exploration import Column
+
+    source = _particle_file(job)
+    if source is None:
+        return []
+    labels = [name for name in number_columns(source) if not name.startswith("cryomix")]
+    return [
+        Column(
+            label,
+            _TITLES.get(label, label),
+            "angle" if label in _GOES_ROUND else "number",
+            partial(read_column, source, label),
+        )
+        for label in sorted(labels, key=lambda label: (label not in _TITLES, label))
+    ]
+
+
+def _place_along(decoding: "Decoding", axis: int) -> "Float[np.ndarray, 'particles']":
+    axes = decoding.axes
+    return decoding.latent @ axes.direction[axis] + axes.offset[axis]
+
+
+def _axis(
+    place: "Float[np.ndarray, 'particles axes']", axis: int
+) -> "Float[np.ndarray, 'particles']":
+    return place[:, axis]
+
+
+def _as_float(values: "np.ndarray") -> "Float[np.ndarray, 'particles']":
+    return values.astype("f8")
+
+
+def _require_rows(path: Path, values: "np.ndarray", count: int) -> "np.ndarray":
+    if values.ndim not in (1, 2) or len(values) != count or values.dtype.kind not in "fiub":
+        raise CheckpointError(
+            f"{path}: must hold numbers for each of {count} particles, got {values.dtype} of "
+            f"shape {values.shape}"
+        )
+    return values
+
+
+def _read_motions(job: "JobFolder") -> "tuple[LocalMotion, ...]":
+    import numpy as np
+
+    from cryomix.files.checkpoint import read_array
+    from cryomix.files.domain_motions import read_domain_motions
+    from cryomix.viewer.exploration import LocalMotion
+
+    found = []
+    for motion in read_domain_motions(job.domain_motions):
+        direction, coordinate = job.localized(motion.name), job.domain_coordinate(motion.name)
+        if direction.is_file() and coordinate.is_file() and motion.inside > 0:
+            low, high = np.percentile(read_array(coordinate).astype(np.float64), _ENDS)
+            way = read_array(direction)[0].astype("f4") / motion.inside
+            found.append(LocalMotion(motion.name, way.astype("f4"), float(low), float(high)))
+    return tuple(found)

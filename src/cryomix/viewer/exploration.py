@@ -1,0 +1,124 @@
+"""What there is to see of a job: particles as columns of numbers, its decoder and its paths."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from cryomix.imaging.gaussians import GaussianModel
+from cryomix.viewer.latent_axes import LatentAxes
+
+Kind = Literal["number", "category", "angle"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One number per particle, to place particles by or to colour them.
+
+    Attributes
+    ----------
+    name
+        As ``--select`` takes it.
+    title
+        For people to read, with the unit.
+    kind
+        A quantity, the number of a group from 1, or an angle that goes round, degrees.
+    read
+        The values; NaN where a particle has none.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    read: Callable[[], Float[np.ndarray, "particles"]]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalMotion:
+    """What one domain does alone.
+
+    Attributes
+    ----------
+    name
+        Of the domain.
+    direction
+        Of the latent, for one Å of root mean square displacement of the domain.
+    low, high
+        How far the particles go, Å; a hundredth of them lies beyond each end.
+    """
+
+    name: str
+    direction: Float[np.ndarray, "latent"]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """Latents, and what they mean.
+
+    Attributes
+    ----------
+    latent
+        Of each particle.
+    decode
+        The Gaussian model of each latent.
+    neutral
+        That of latent 0.
+    axes
+        Linear functions of the latent that particles can be placed by.
+    box_length
+        Edge of the box, Å.
+    """
+
+    latent: Float[np.ndarray, "particles latent"]
+    decode: Callable[[Tensor], GaussianModel]
+    neutral: GaussianModel
+    axes: LatentAxes
+    box_length: float
+
+
+@runtime_checkable
+class Desk(Protocol):
+    """What can be done with a selection; all of it is a command line as well."""
+
+    def keep(self, name: str, rows: Int64[np.ndarray, "selected"]) -> str:
+        """Write the selection under a name; the command that writes its particles again."""
+
+    def rebuild(self, name: str) -> list[str]:
+        """The arguments of the command that rebuilds a map from a selection that was kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exploration:
+    """All of it; a job that is still being trained has scores only.
+
+    Attributes
+    ----------
+    folder
+        Of the job, as the user named it.
+    history
+        Scores per epoch by name, read anew at each call; empty if there is none yet.
+    desk
+        What can be done with selections.
+    decoding
+        None before the training has ended.
+    columns, paths, motions
+        Whatever the job has of them. Paths are latents in rows.
+    """
+
+    folder: Path
+    history: Callable[[], Mapping[str, Float[np.ndarray, "epochs"]]]
+    desk: Desk
+    decoding: Decoding | None = None
+    columns: tuple[Column, ...] = ()
+    paths: Mapping[str, Float[np.ndarray, "steps latent"]] = field(default_factory=dict)
+    motions: tuple[LocalMotion, ...] = ()
+
+    def column(self, name: str) -> Column | None:
+        """The column of a name."""
+        return next((column for column in self.columns if column.name == name), None)

@@ -1,0 +1,69 @@
+"""Binary frames between page and server: a place is asked for, its Gaussians come back.
+
+All numbers are little-endian. A question is ``number u32, kind u8, x u8, y u8, 0 u8`` and then two
+float32, a place on the map of columns x and y, or a whole latent. An answer is ``number u32,
+gaussians u32, latents u32, reach f32`` and then float32: the latent, centers, amplitudes, widths.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from jaxtyping import Float
+
+from cryomix.imaging.gaussians import GaussianModel
+
+_QUESTION = struct.Struct("<IBBBB")
+_ANSWER = struct.Struct("<IIIf")
+
+
+class Asked(IntEnum):
+    """What the numbers of a question mean."""
+
+    IN_PLANE = 0  # of linear axes; all other directions stay at the particles' mean
+    AMONG_PARTICLES = 1  # the mean of the particles near that place
+    LATENT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question.
+
+    Attributes
+    ----------
+    number
+        Comes back with the answer.
+    kind
+        What `value` is.
+    columns
+        Places of the two columns in the list that the page was given.
+    value
+        Coordinates on the map, or a latent.
+    """
+
+    number: int
+    kind: Asked
+    columns: tuple[int, int]
+    value: Float[np.ndarray, "numbers"]
+
+
+def read_question(frame: bytes) -> Question:
+    """Raise a `ValueError` unless the frame is a question."""
+    if len(frame) < _QUESTION.size or (len(frame) - _QUESTION.size) % 4:
+        raise ValueError(f"a question of {len(frame)} bytes is none")
+    number, kind, x, y, _ = _QUESTION.unpack_from(frame)
+    value = np.frombuffer(frame, "<f4", offset=_QUESTION.size).astype(np.float32)
+    if not np.isfinite(value).all():
+        raise ValueError("a place must be finite")
+    return Question(number, Asked(kind), (x, y), value)
+
+
+def write_answer(
+    number: int, latent: Float[np.ndarray, "latent"], model: GaussianModel, reach: float
+) -> bytes:
+    """The Gaussians of one model; `reach` is NaN where it is not known."""
+    parts = [model.center.flatten(), model.amplitude, model.width]
+    numbers = [part.numpy().astype("<f4").tobytes() for part in parts]
+    head = _ANSWER.pack(number, len(model), len(latent), reach)
+    return b"".join([head, latent.astype("<f4").tobytes(), *numbers])

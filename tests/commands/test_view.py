@@ -1,0 +1,104 @@
+"""`cryomix view`: mistakes get one line; what it reads of a job, and what it writes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cryomix import cli
+from cryomix.commands.exploration import JobDesk
+from cryomix.errors import OutputError
+from cryomix.files.checkpoint import write_array
+from cryomix.files.job import JobFolder
+from cryomix.files.particle_file import number_columns
+from cryomix.files.run_record import write_run_record
+from cryomix.files.training import read_history, write_state
+from cryomix.fitting.heterogeneity import Epoch, TrainingState
+
+
+@pytest.fixture
+def job(tmp_path) -> JobFolder:
+    """A folder with a record and 30 particles in a star file."""
+    folder = JobFolder(tmp_path / "job")
+    folder.path.mkdir()
+    write_run_record(folder.run_record, "train", {"particles": "a.star"}, [], 0, "cpu")
+    write_array(folder.latents, np.zeros((30, 2), np.float32))
+    rows = [f"{i + 1:06d}@a.mrcs 1.5 name{i} -3e2" for i in range(30)]
+    optics = ["data_optics", "loop_", "_rlnOpticsGroup #1", "1", ""]
+    labels = ["rlnImageName", "rlnDefocusU", "rlnMicrographName", "rlnAngleRot"]
+    head = [f"_{label} #{number}" for number, label in enumerate(labels, start=1)]
+    folder.particles(Path("a.star")).write_text(
+        "\n".join([*optics, "data_particles", "loop_", *head, *rows, ""])
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "there is no such job folder"),
+        (["JOB", "--port", "70000"], "port must be between 0 and 65535, got 70000"),
+    ],
+)
+def test_a_mistake_gets_one_line(job, capsys, arguments, message):
+    given = [str(job.path) if word == "JOB" else word for word in arguments]
+    assert cli.main(["view", *given, "--no-browser"]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_port_in_use_is_named(job, capsys):
+    server = pytest.importorskip("cryomix.viewer.server", reason="cryomix[view] is not installed")
+    taken = server.open_socket(0)
+    taken.listen()
+    port = taken.getsockname()[1]
+    assert cli.main(["view", str(job.path), "--no-browser", "--port", str(port)]) == 2
+    assert f"port {port} cannot be used" in capsys.readouterr().err
+    taken.close()
+
+
+def test_without_the_extra_it_says_what_to_install(job):
+    code = (
+        "import sys; sys.modules['starlette'] = None\n"
+        "from cryomix.cli import main\n"
+        f"sys.exit(main(['view', {str(job.path)!r}, '--no-browser']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "pip install 'cryomix[view]'" in done.stderr
+
+
+def test_number_columns_are_told_by_the_first_row(job):
+    assert number_columns(job.particles(Path("a.star"))) == ("rlnDefocusU", "rlnAngleRot")
+
+
+def test_scores_of_a_training_that_goes_on(job):
+    assert read_history(job) == {}
+    history = (Epoch(1, 2.0, 1.5, 0.1), Epoch(2, 3.0, 2.5, 0.1))
+    write_state(job.checkpoints / "state.safetensors", TrainingState({}, history, 0, 2.5))
+    assert read_history(job)["held_out_score"].tolist() == [1.5, 2.5]
+
+
+def test_the_command_of_a_selection_writes_the_same_file(job, capsys):
+    desk = JobDesk(job)
+    rows = np.array([3, 4, 20])
+    command = desk.keep("some", rows)
+    written = (job.selections / "some.star").read_bytes()
+    assert written.count(b"@a.mrcs") == 3
+    (job.selections / "some.star").unlink()
+    assert cli.main(command.split()[1:]) == 0
+    assert (job.selections / "some.star").read_bytes() == written
+    assert desk.keep("some", rows) == command
+    with pytest.raises(OutputError, match="choose another"):
+        desk.keep("some", rows[:2])
+    assert desk.rebuild("some") == [
+        "reconstruct", str(job.path), "--select", f"rows:{job.selections}/some.npy",
+        "--no-clusters", "-o", f"{job.selections}/some",
+    ]  # fmt: skip
+    (job.selections / "some").mkdir()
+    (job.selections / "some" / "selection.mrc").touch()
+    with pytest.raises(OutputError, match="there are maps of this name"):
+        desk.rebuild("some")

@@ -1,0 +1,44 @@
+/** Everything that was done, as a command line that can be copied. */
+
+import { element, make } from "./dom";
+import { Connection, Task } from "./protocol";
+
+export class CommandList {
+  private rows = new Map<string, HTMLLIElement>();
+  constructor(private connection: Connection) { connection.onTask = (task) => this.task(task); }
+
+  add(command: string, note = ""): void { this.row(command, command, note, false); }
+
+  task(task: Task): void {
+    const note = `${task.state}${task.line && task.state !== "cancelled" ? ": " + task.line : ""}`;
+    const row = this.row(`task ${task.number}`, task.command, note, task.state === "running");
+    row.dataset.state = task.state;
+    row.querySelector<HTMLButtonElement>(".cancel")!.onclick = () => this.connection.act({ do: "cancel", task: task.number });
+  }
+
+  private row(key: string, command: string, note: string, running: boolean): HTMLLIElement {
+    let row = this.rows.get(key);
+    if (!row) {
+      row = make("li");
+      const code = make("code", command, row);
+      make("small", note, code);
+      const copy = make("button", "Copy", row);
+      copy.onclick = async () => {
+        await navigator.clipboard.writeText(command);
+        copy.textContent = "Copied";
+        setTimeout(() => (copy.textContent = "Copy"), 1200);
+      };
+      make("button", "Cancel", row).className = "cancel";
+      this.rows.set(key, row);
+      element("commands").prepend(row);
+    }
+    row.querySelector("small")!.textContent = note;
+    row.querySelector<HTMLButtonElement>(".cancel")!.hidden = !running;
+    return row;
+  }
+}
+
+/** A word as a shell takes it. */
+export function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
+}

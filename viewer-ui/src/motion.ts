@@ -1,0 +1,126 @@
+/** Two pinned places, the way between them, the job's paths, and what single domains do. */
+
+import { CommandList, quoted } from "./commandlist";
+import { button, element, input, make, options, select, short } from "./dom";
+import { LatentMap } from "./latentmap";
+import { ModelView } from "./modelview";
+import { Answer, Connection, Job, LATENT } from "./protocol";
+
+const PERIOD = 5000; // milliseconds there and back
+export type Pinned = { answer: Answer; x: number; y: number };
+
+export class MotionPanel {
+  pins: { a: Pinned | null; b: Pinned | null } = { a: null, b: null };
+  current: Answer | null = null;
+  onPins: () => void = () => {};
+  private started = 0;
+  private playing = false;
+  private sliders: HTMLInputElement[] = [];
+
+  constructor(private job: Job, private map: LatentMap, private view: ModelView, private connection: Connection, private commands: CommandList,
+    private project: (latent: ArrayLike<number>) => [number, number] | null) {
+    button("pin-a").onclick = () => this.pin("a");
+    button("pin-b").onclick = () => this.pin("b");
+    button("unpin").onclick = () => { this.pins = { a: null, b: null }; this.stop(); this.refresh(); };
+    button("play").onclick = () => this.toggle();
+    select("path").onchange = () => { this.tellPath(); this.refresh(); };
+    input("along").oninput = () => { this.stop(); this.goTo(input("along").valueAsNumber); };
+    input("arrows").onchange = input("scale").oninput = () => this.refresh();
+    this.makeSliders();
+    this.refresh();
+  }
+
+  pin(which: "a" | "b"): void {
+    const at = this.map.cursor;
+    if (!this.current) return;
+    const place = at ?? this.project(this.current.latent) ?? [0, 0];
+    this.pins[which] = { answer: this.current, x: place[0], y: place[1] };
+    if (this.pins.a && this.pins.b) { select("path").value = "A to B"; input("arrows").checked = true; }
+    this.refresh();
+    if (this.pins.a && this.pins.b) this.tellPath();
+  }
+
+  toggle(): void {
+    if (this.playing || !this.latents()) return this.stop();
+    this.playing = true;
+    this.started = performance.now() - (input("along").valueAsNumber * PERIOD) / 2;
+    button("play").textContent = "Stop";
+    const step = () => {
+      if (!this.playing) return;
+      const t = ((performance.now() - this.started) % PERIOD) / PERIOD, there = t < 0.5 ? 2 * t : 2 - 2 * t;
+      input("along").value = String(there);
+      this.goTo(there);
+      requestAnimationFrame(step);
+    };
+    step();
+  }
+
+  stop(): void { this.playing = false; button("play").textContent = "Play"; }
+
+  /** Marks, arrows and path drawn anew, as after a change of axes. */
+  refresh(): void {
+    const { a, b } = this.pins;
+    this.map.marks = [];
+    for (const [label, pin] of [["A", a], ["B", b]] as const) {
+      const place = pin && (this.project(pin.answer.latent) ?? [pin.x, pin.y]);
+      if (place) this.map.marks.push({ x: place[0], y: place[1], label });
+    }
+    const before = select("path").value, names = Object.keys(this.job.paths);
+    options(select("path"), [...(a && b ? [["A to B", "A to B"]] : []), ...names.map((name) => [name, name])] as [string, string][], before);
+    const path = this.latents();
+    button("play").disabled = input("along").disabled = !path;
+    button("pin-a").disabled = button("pin-b").disabled = !this.current;
+    this.map.path = path ? path.map((row) => this.project(row)).filter((place) => place !== null) : [];
+    const scale = input("scale").valueAsNumber;
+    this.view.arrows = a && b && input("arrows").checked && scale > 0 ? { from: a.answer.model, to: b.answer.model, scale } : null;
+    this.view.refresh();
+    this.map.drawOver();
+    this.onPins();
+  }
+
+  private latents(): ArrayLike<number>[] | null {
+    const { a, b } = this.pins, name = select("path").value;
+    if (name === "A to B") return a && b ? [a.answer.latent, b.answer.latent] : null;
+    return this.job.paths[name] ?? null;
+  }
+
+  private goTo(part: number): void {
+    const path = this.latents();
+    if (!path) return;
+    const place = part * (path.length - 1), k = Math.min(path.length - 2, Math.floor(place)), f = place - k;
+    if (path.length === 1) return this.ask(Array.from(path[0]));
+    this.ask(Array.from(path[k], (value, i) => value + f * (path[k + 1][i] - value)));
+  }
+
+  private ask(latent: number[]): void {
+    this.map.cursor = this.project(latent);
+    this.map.drawOver();
+    this.connection.ask(LATENT, [0, 0], latent);
+  }
+
+  private tellPath(): void {
+    const name = select("path").value, folder = quoted(this.job.folder);
+    const text = (pin: Pinned) => Array.from(pin.answer.latent, (value) => value.toFixed(4)).join(",");
+    if (name === "A to B" && this.pins.a && this.pins.b)
+      this.commands.add(`cryomix trajectory ${folder} straight ${text(this.pins.a)} ${text(this.pins.b)} -o a_to_b`, "the path from A to B, for draw, decode and reconstruct");
+    else if (name) this.commands.add(`cryomix reconstruct ${folder} --trajectory ${quoted(name)} --no-clusters`, "maps along this path");
+  }
+
+  private makeSliders(): void {
+    const panel = element("motions");
+    for (const motion of this.job.motions) {
+      const label = make("label", motion.name, panel), slider = make("input", "", panel), told = make("span", "0 Å", panel);
+      label.htmlFor = slider.id = `motion-${motion.name}`;
+      slider.type = "range";
+      slider.min = String(Math.min(0, motion.low)); slider.max = String(Math.max(0, motion.high)); slider.step = "any"; slider.value = "0";
+      this.sliders.push(slider);
+      slider.oninput = () => {
+        this.stop();
+        told.textContent = `${short(slider.valueAsNumber)} Å`;
+        const latent = new Array<number>(this.job.latents).fill(0);
+        this.job.motions.forEach((each, k) => each.direction.forEach((d, i) => (latent[i] += d * this.sliders[k].valueAsNumber)));
+        this.ask(latent);
+      };
+    }
+  }
+}

@@ -1,0 +1,141 @@
+/** The server as the page sees it: questions and answers in binary, everything else in JSON. */
+
+export type ColumnKind = "number" | "category" | "angle";
+export interface ColumnInfo { name: string; title: string; kind: ColumnKind }
+export interface Motion { name: string; direction: number[]; low: number; high: number }
+export interface Task { number: number; command: string; state: string; line: string }
+export interface Job {
+  name: string; folder: string; particles: number; latents: number; gaussians: number; box: number;
+  columns: ColumnInfo[]; linear: string[]; axes: { direction: number[]; offset: number }[];
+  paths: Record<string, number[][]>; motions: Motion[]; tasks: Task[];
+}
+
+/** One Gaussian model; lengths in Å. */
+export interface Model { center: Float32Array; amplitude: Float32Array; width: Float32Array }
+export interface Answer { number: number; latent: Float32Array; reach: number; model: Model; bytes: number }
+
+export const IN_PLANE = 0, AMONG_PARTICLES = 1, LATENT = 2;
+const AT_ONCE = 2; // questions under way; of the others only the newest is kept
+
+export function readAnswer(buffer: ArrayBuffer): Answer {
+  const head = new DataView(buffer);
+  const gaussians = head.getUint32(4, true), latents = head.getUint32(8, true);
+  let at = 16;
+  const take = (count: number) => { const part = new Float32Array(buffer, at, count); at += 4 * count; return part; };
+  const latent = take(latents);
+  const model = { center: take(3 * gaussians), amplitude: take(gaussians), width: take(gaussians) };
+  return { number: head.getUint32(0, true), latent, reach: head.getFloat32(12, true), model, bytes: buffer.byteLength };
+}
+
+interface Waiting { started: number; done: (answer: Answer) => void }
+
+export class Connection {
+  onAnswer: (answer: Answer, milliseconds: number) => void = () => {};
+  onTask: (task: Task) => void = () => {};
+  onClose: () => void = () => {};
+  private socket: WebSocket;
+  private number = 0;
+  private sent = new Map<number, Waiting>();
+  private queue: { frame: ArrayBuffer; asked: number; done: (answer: Answer) => void } | null = null;
+  private acts = new Map<number, (message: any) => void>();
+  private acted = 0;
+
+  constructor() {
+    const address = new URL("talk", location.href);
+    address.protocol = "ws:";
+    this.socket = new WebSocket(address);
+    this.socket.binaryType = "arraybuffer";
+    this.socket.onmessage = (event) => this.hear(event.data);
+    this.socket.onclose = () => this.onClose();
+  }
+
+  opened(): Promise<void> {
+    if (this.socket.readyState === WebSocket.OPEN) return Promise.resolve();
+    return new Promise((resolve) => this.socket.addEventListener("open", () => resolve(), { once: true }));
+  }
+
+  /** Ask for the model at a place; a newer question takes the place of one not sent yet. */
+  ask(kind: number, columns: [number, number], value: ArrayLike<number>, done?: (answer: Answer) => void): void {
+    const frame = new ArrayBuffer(8 + 4 * value.length);
+    const head = new DataView(frame);
+    head.setUint8(4, kind); head.setUint8(5, columns[0]); head.setUint8(6, columns[1]);
+    for (let i = 0; i < value.length; i++) head.setFloat32(8 + 4 * i, value[i], true);
+    this.queue = { frame, asked: performance.now(), done: done ?? ((answer) => this.show(answer)) };
+    this.flush();
+  }
+
+  /** The model at a latent, whatever else is asked for meanwhile. */
+  modelAt(latent: ArrayLike<number>): Promise<Answer> {
+    return new Promise((resolve) => {
+      const frame = new ArrayBuffer(8 + 4 * latent.length);
+      const head = new DataView(frame);
+      head.setUint8(4, LATENT);
+      for (let i = 0; i < latent.length; i++) head.setFloat32(8 + 4 * i, latent[i], true);
+      this.send(frame, performance.now(), resolve);
+    });
+  }
+
+  act(message: object): Promise<any> {
+    const id = ++this.acted;
+    this.socket.send(JSON.stringify({ id, ...message }));
+    return new Promise((resolve) => this.acts.set(id, resolve));
+  }
+
+  private show = (answer: Answer) => this.onAnswer(answer, performance.now() - this.lastStarted);
+  private lastStarted = 0;
+
+  private flush(): void {
+    if (!this.queue || this.sent.size >= AT_ONCE || this.socket.readyState !== WebSocket.OPEN) return;
+    const { frame, asked, done } = this.queue;
+    this.queue = null;
+    this.send(frame, asked, done);
+  }
+
+  private send(frame: ArrayBuffer, started: number, done: (answer: Answer) => void): void {
+    const number = ++this.number;
+    new DataView(frame).setUint32(0, number, true);
+    this.sent.set(number, { started, done });
+    this.socket.send(frame);
+  }
+
+  private hear(data: string | ArrayBuffer): void {
+    if (typeof data === "string") {
+      const message = JSON.parse(data);
+      if (message.task) return this.onTask(message.task);
+      this.acts.get(message.id)?.(message);
+      this.acts.delete(message.id);
+      return;
+    }
+    const answer = readAnswer(data);
+    const waiting = this.sent.get(answer.number);
+    this.sent.delete(answer.number);
+    if (waiting) { this.lastStarted = waiting.started; waiting.done(answer); }
+    this.flush();
+  }
+}
+
+export async function fetchJson<T>(name: string): Promise<T> {
+  const response = await fetch(name);
+  if (!response.ok) throw new Error(await response.text());
+  return response.json();
+}
+
+export async function fetchColumn(name: string): Promise<Float32Array> {
+  const response = await fetch("columns/" + encodeURIComponent(name));
+  if (!response.ok) throw new Error(await response.text());
+  return new Float32Array(await response.arrayBuffer());
+}
+
+export function packRows(chosen: Uint8Array): string {
+  const bytes = new Uint8Array(Math.ceil(chosen.length / 8));
+  for (let i = 0; i < chosen.length; i++) if (chosen[i]) bytes[i >> 3] |= 1 << (i & 7);
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
+  return btoa(text);
+}
+
+export function unpackRows(packed: string, count: number): Uint8Array {
+  const text = atob(packed), chosen = new Uint8Array(count);
+  for (let i = 0; i < count; i++) chosen[i] = (text.charCodeAt(i >> 3) >> (i & 7)) & 1;
+  return chosen;
+}
