@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 
+import gemmi
 import mrcfile
 import numpy as np
 import pytest
@@ -121,19 +122,36 @@ def test_particles_of_a_simulator_that_shares_no_code(shared_folder, tmp_path, m
         np.testing.assert_array_equal(particles.images.read(every).numpy(), file.data)
 
 
+OBLIQUE = "cell angles must be 90 degrees, got (90.0, 94.32599639892578, 90.0)"
 MAPS = {
     "1ake_64.mrc": (64, 2.0, (-64.0, -64.0, -64.0)),
     "betaGal_100.mrc": (100, 3.54, (0.0, 0.0, 0.0)),
     "emdb/EMD-3197.map": (20, 11.4, (-22.8, 0.0, 0.0)),
     "emdb/emd_3197.map.gz": (20, 11.4, (-22.8, 0.0, 0.0)),
     "70S_65.mrc": "the header gives no voxel size: give it with --pixel-size",
-    "groel_1oel_10A.mrc": "a map must be cubic, got 116 x 114 x 69 voxels",
-    "emdb/EMD-3001.map": "a map must be cubic, got 43 x 25 x 73 voxels",
-    "emdb/EMD-3001.map.bz2": "a map must be cubic, got 43 x 25 x 73 voxels",
-    "emdb/emd_3001.map.gz": "a map must be cubic, got 43 x 25 x 73 voxels",
+    "groel_1oel_10A.mrc": (116, 1.5, (-130.5, -84.0, -87.0)),
+    "emdb/EMD-3001.map": OBLIQUE,
+    "emdb/EMD-3001.map.bz2": OBLIQUE,
+    "emdb/emd_3001.map.gz": OBLIQUE,
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*is not cubic")
+def test_a_model_lies_in_its_map_where_the_origin_says(data):
+    """A map of 116 x 114 x 69 voxels, whose origin is not zero."""
+    volume = read_volume(data / "maps" / "groel_1oel_10A.mrc")
+    atoms = gemmi.read_structure(str(data / "models" / "groel" / "1oel.pdb"))[0].all()
+    place = np.array([site.atom.pos.tolist() for site in atoms if site.atom.name == "CA"])
+    assert len(place) == 3668
+    index = np.rint((place - volume.origin) / volume.voxel_size).astype(int)[:, ::-1]
+    density = volume.density.numpy()
+    assert ((index >= 0) & (index < density.shape)).all()
+    assert density[tuple(index.T)].mean() > 2 * density[density > 0].mean()
+    moved = index + np.array([8, 0, 0])
+    assert density[tuple(moved.T)].mean() < 0.75 * density[tuple(index.T)].mean()
+
+
+@pytest.mark.filterwarnings("ignore:.*is not cubic")
 def test_every_map_is_read_or_refused_for_a_reason(data):
     folder = data / "maps"
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}

@@ -312,7 +312,7 @@ def test_a_map_that_is_not_a_cube_is_refused(simulated, tmp_path, capsys):
     (folder / "consensus.mrc").unlink()
     shutil.copy(folder / "particles.mrcs", folder / "consensus.mrc")
     assert call(*run_arguments(folder, tmp_path / "job")) == 2
-    assert "consensus.mrc: a map must be cubic" in capsys.readouterr().err
+    assert "consensus.mrc: a map must be about cubic" in capsys.readouterr().err
 
 
 def test_an_output_that_cannot_be_written_is_refused(simulated, tmp_path, capsys):

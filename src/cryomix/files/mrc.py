@@ -1,5 +1,7 @@
 """MRC files: maps, and stacks of images that are read one by one."""
 
+import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +11,7 @@ import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
-from cryomix.errors import BoxMismatchError, InputFileError
+from cryomix.errors import BoxMismatchError, DataWarning, InputFileError
 from cryomix.files.atomic import write_atomically
 from cryomix.files.compressed import read_beginning
 from cryomix.files.mrc_header import HEADER_BYTES, MrcHeader, make_header, parse_header
@@ -20,6 +22,7 @@ from cryomix.imaging.volume import Volume
 
 _OPEN_FILES = 64
 _IMAGES_AT_ONCE = 64
+_MOST_ADDED = 16  # times its voxels, to make a map cubic
 
 
 class MrcStack:
@@ -218,8 +221,13 @@ def read_volume(path: Path, *, voxel_size: float | None = None) -> Volume:
     Raises
     ------
     InputFileError
-        If the file is missing, malformed or truncated, if the map is not cubic or not finite, or
-        if neither the header nor `voxel_size` says how large a voxel is.
+        If the file is missing, malformed or truncated, if the map is not finite or far from
+        cubic, or if neither the header nor `voxel_size` says how large a voxel is.
+
+    Warns
+    -----
+    DataWarning
+        If a map is not cubic: zeros are added behind it, so that every voxel keeps its place.
     """
     header = parse_header(read_beginning(path, HEADER_BYTES), path)
     content = read_beginning(path, header.file_bytes)
@@ -229,13 +237,10 @@ def read_volume(path: Path, *, voxel_size: float | None = None) -> Volume:
             f"{header.sections} voxels in {header.file_bytes} bytes, there are {len(content)}"
         )
     edges = (header.sections, header.rows, header.columns)
-    if len(set(edges)) != 1:
-        x, y, z = (edges[::-1][header.axes.index(axis)] for axis in (1, 2, 3))
-        raise InputFileError(f"{path}: a map must be cubic, got {x} x {y} x {z} voxels")
     size = voxel_size if voxel_size is not None else _header_voxel_size(header, path)
     if not size > 0:
         raise InputFileError(f"{path}: the header gives no voxel size: give it with --pixel-size")
-    count = edges[0] ** 3
+    count = math.prod(edges)
     density = np.frombuffer(content, header.dtype, count, header.data_offset).reshape(edges)
     stored = header.axes[::-1]
     density = density.transpose([stored.index(axis) for axis in (3, 2, 1)]).astype(np.float32)
@@ -244,6 +249,7 @@ def read_volume(path: Path, *, voxel_size: float | None = None) -> Volume:
         raise InputFileError(
             f"{path}: a map must be finite, got NaN or infinity in {unusable} voxels"
         )
+    density = _cubic(density, path)
     return Volume(torch.from_numpy(np.ascontiguousarray(density)), size, _origin(header, size))
 
 
@@ -284,6 +290,21 @@ def _header_voxel_size(header: MrcHeader, path: Path) -> float:
     if not max(x, y, z) - min(x, y, z) <= 0.001 * max(x, y, z):
         raise InputFileError(f"{path}: voxels must be cubes, got {x:g} x {y:g} x {z:g} Å")
     return x
+
+
+def _cubic(density: Float[np.ndarray, "z y x"], path: Path) -> Float[np.ndarray, "n n n"]:
+    edge = max(density.shape)
+    if min(density.shape) == edge:
+        return density
+    z, y, x = density.shape
+    if edge**3 > _MOST_ADDED * density.size:
+        raise InputFileError(f"{path}: a map must be about cubic, got {x} x {y} x {z} voxels")
+    warnings.warn(
+        f"{path}: a map of {x} x {y} x {z} voxels is not cubic: zeros are added up to {edge}",
+        DataWarning,
+        stacklevel=3,
+    )
+    return np.pad(density, [(0, edge - length) for length in density.shape])
 
 
 def _origin(header: MrcHeader, voxel_size: float) -> tuple[float, float, float]:
