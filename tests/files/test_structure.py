@@ -120,6 +120,12 @@ def test_what_cannot_be_used_is_refused(write, lines, name, message):
     assert "\n" not in str(caught.value)
 
 
+def test_binary_mmcif_is_named(tmp_path):
+    (tmp_path / "model.bcif.gz").write_bytes(b"")
+    with pytest.raises(InputFileError, match=r"binary mmCIF is not read: save it as mmCIF"):
+        read_structure(tmp_path / "model.bcif.gz")
+
+
 def test_a_missing_or_broken_file_is_refused(tmp_path):
     with pytest.raises(InputFileError, match="cannot be read: No such file"):
         read_structure(tmp_path / "none.pdb")

@@ -92,6 +92,8 @@ def element_of(atom: "gemmi.Atom", het: str) -> "gemmi.Element":
 
 
 def _read_text(path: Path) -> str:
+    if path.name.lower().removesuffix(".gz").endswith(".bcif"):
+        raise InputFileError(f"{path}: binary mmCIF is not read: save it as mmCIF (.cif)")
     content = read_beginning(path, _LARGEST_BYTES + 1)
     if len(content) > _LARGEST_BYTES:
         raise InputFileError(
