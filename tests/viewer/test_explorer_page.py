@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.path import Path as Outline
-from page_state import wait_for
+from page_state import drag, wait_for
 
 from cryomix.files.star import read_star
 from cryomix.latent.reduction import fit_pca
@@ -15,17 +15,6 @@ from cryomix.viewer.frames import write_answer
 
 ROOT = Path(__file__).resolve().parents[2]
 LATEST = "Array.from(window.cryomix.latest.{})"
-
-
-def drag(page, *places):
-    """Press at the first place of the map, in shares of its size, and go to the others."""
-    box = page.locator("#over").bounding_box()
-    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*point)
-    page.mouse.up()
 
 
 def test_dragging_shows_the_model_of_that_place(serve, open_page, job, arm):

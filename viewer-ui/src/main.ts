@@ -6,7 +6,7 @@ import { LatentMap, Tool, range } from "./latentmap";
 import { mapLegend, modelLegend } from "./legend";
 import { Beside, Look, ModelView, Tint } from "./modelview";
 import { MotionPanel } from "./motion";
-import { Answer, ColumnInfo, Connection, IN_PLANE, Job, fetchColumn, fetchJson, packRows, unpackRows } from "./protocol";
+import { Answer, ColumnInfo, Connection, ENDED, IN_PLANE, Job, fetchColumn, fetchJson, packRows, unpackRows } from "./protocol";
 import { watchTraining } from "./scores";
 
 const KEYS: [string, string][] = [
@@ -90,7 +90,7 @@ async function explore(job: Job): Promise<void> {
     trace.latest = answer;
     mark("answered");
   };
-  connection.onClose = () => { element("state").textContent = "the server has ended: start cryomix view again"; };
+  connection.onClose = () => { element("state").textContent = ENDED; motion.stop(); };
   map.onCursor = (x, y) => {
     motion.stop();
     element("place").textContent = `${short(x)}, ${short(y)}`;

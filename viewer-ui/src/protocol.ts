@@ -15,6 +15,7 @@ export interface Model { center: Float32Array; amplitude: Float32Array; width: F
 export interface Answer { number: number; latent: Float32Array; reach: number; model: Model; bytes: number }
 
 export const IN_PLANE = 0, AMONG_PARTICLES = 1, LATENT = 2;
+export const ENDED = "the server has ended: start cryomix view again, and open the address that it prints";
 const AT_ONCE = 2; // questions under way; of the others only the newest is kept
 
 export function readAnswer(buffer: ArrayBuffer): Answer {
@@ -46,7 +47,11 @@ export class Connection {
     this.socket = new WebSocket(address);
     this.socket.binaryType = "arraybuffer";
     this.socket.onmessage = (event) => this.hear(event.data);
-    this.socket.onclose = () => this.onClose();
+    this.socket.onclose = () => {
+      this.onClose();
+      for (const done of this.acts.values()) done({ error: ENDED });
+      this.acts.clear();
+    };
   }
 
   opened(): Promise<void> {
@@ -76,6 +81,7 @@ export class Connection {
   }
 
   act(message: object): Promise<any> {
+    if (this.socket.readyState !== WebSocket.OPEN) return Promise.resolve({ error: ENDED });
     const id = ++this.acted;
     this.socket.send(JSON.stringify({ id, ...message }));
     return new Promise((resolve) => this.acts.set(id, resolve));

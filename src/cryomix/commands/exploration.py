@@ -99,6 +99,12 @@ class JobDesk:
             "-o", str(out),
         ]  # fmt: skip
 
+    def clear(self, name: str) -> None:
+        """Take away what ``cryomix reconstruct`` wrote of this selection before it was stopped."""
+        from cryomix.files.volume_list import remove_unfinished
+
+        remove_unfinished(self._job.selections / name, "selection")
+
     def _rows(self, name: str) -> Path:
         return self._job.selections / f"{name}.npy"
 

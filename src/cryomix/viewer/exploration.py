@@ -92,6 +92,9 @@ class Desk(Protocol):
     def rebuild(self, name: str) -> list[str]:
         """The arguments of the command that rebuilds a map from a selection that was kept."""
 
+    def clear(self, name: str) -> None:
+        """Take away what that command wrote before it was cancelled."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exploration:

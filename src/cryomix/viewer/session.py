@@ -4,6 +4,7 @@ import asyncio
 import base64
 import re
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -125,7 +126,8 @@ class Session:
             command = await asyncio.to_thread(self.exploration.desk.keep, name, rows)
             if what == "keep":
                 return {"command": command}
-            task = await self.background.start(self.exploration.desk.rebuild(name))
+            desk = self.exploration.desk
+            task = await self.background.start(desk.rebuild(name), partial(desk.clear, name))
             return {"command": task.command}
         if what == "cancel":
             self.background.cancel(int(str(message["task"])))
