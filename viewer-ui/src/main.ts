@@ -6,6 +6,7 @@ import { LatentMap, Tool, range } from "./latentmap";
 import { mapLegend, modelLegend } from "./legend";
 import { Beside, Look, ModelView, Tint } from "./modelview";
 import { MotionPanel } from "./motion";
+import { Overlay } from "./overlay";
 import { Answer, ColumnInfo, Connection, ENDED, IN_PLANE, Job, fetchColumn, fetchJson, packRows, unpackRows } from "./protocol";
 import { watchTraining } from "./scores";
 
@@ -126,11 +127,13 @@ async function explore(job: Job): Promise<void> {
   wireModel(view, motion, referenceName);
   wireSelection(map, motion, connection, commands, job);
   wireKeys(map, motion);
-  themes(() => { map.draw(); view.refresh(); });
+  const overlay = new Overlay(view, (text) => say(text, true));
+  themes(() => { map.draw(); view.refresh(); overlay.draw(); });
   job.tasks.forEach((task) => commands.task(task));
+  commands.onDone = () => void overlay.refresh();
   take(neutral);
   Object.assign(trace, { map, view, motion, connection });
-  await showAxes();
+  await Promise.all([showAxes(), overlay.refresh()]);
   mark("ready");
 }
 

@@ -28,6 +28,9 @@ export function readAnswer(buffer: ArrayBuffer): Answer {
   return { number: head.getUint32(0, true), latent, reach: head.getFloat32(12, true), model, bytes: buffer.byteLength };
 }
 
+/** A map that was rebuilt from particles; its middle voxel, size >> 1, lies at the origin of the Gaussians. */
+export interface DensityMap { size: number; step: number; most: number; contour: number; value: Float32Array }
+
 interface Waiting { started: number; done: (answer: Answer) => void }
 
 export class Connection {
@@ -126,10 +129,19 @@ export async function fetchJson<T>(name: string): Promise<T> {
   return response.json();
 }
 
-export async function fetchColumn(name: string): Promise<Float32Array> {
-  const response = await fetch("columns/" + encodeURIComponent(name));
+async function fetchBytes(address: string): Promise<ArrayBuffer> {
+  const response = await fetch(address);
   if (!response.ok) throw new Error(await response.text());
-  return new Float32Array(await response.arrayBuffer());
+  return response.arrayBuffer();
+}
+
+export async function fetchColumn(name: string): Promise<Float32Array> {
+  return new Float32Array(await fetchBytes("columns/" + encodeURIComponent(name)));
+}
+
+export async function fetchMap(name: string): Promise<DensityMap> {
+  const bytes = await fetchBytes("maps/" + encodeURIComponent(name)), head = new DataView(bytes);
+  return { size: head.getUint32(0, true), step: head.getFloat32(4, true), most: head.getFloat32(8, true), contour: head.getFloat32(12, true), value: new Float32Array(bytes, 16) };
 }
 
 export function packRows(chosen: Uint8Array): string {

@@ -32,6 +32,7 @@ def read_exploration(job: "JobFolder") -> "Exploration":
     CheckpointError
         If a file of it is malformed, or has not one row per particle.
     """
+    from cryomix.commands.rebuilt_maps import find_maps
     from cryomix.files.checkpoint import read_array
     from cryomix.files.training import read_history
     from cryomix.viewer.exploration import Exploration
@@ -50,6 +51,7 @@ def read_exploration(job: "JobFolder") -> "Exploration":
         tuple(_columns(job, decoding)),
         {name: path for name, path in paths.items() if path.ndim == 2 and path.shape[1] == size},
         _read_motions(job),
+        partial(find_maps, job),
     )
 
 

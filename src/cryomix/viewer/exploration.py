@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from cryomix.imaging.gaussians import GaussianModel
+from cryomix.imaging.volume import Volume
 from cryomix.viewer.latent_axes import LatentAxes
 
 Kind = Literal["number", "category", "angle"]
@@ -112,6 +113,8 @@ class Exploration:
         None before the training has ended.
     columns, paths, motions
         Whatever the job has of them. Paths are latents in rows.
+    maps
+        Rebuilt from particles, by name, as they are there at each call; read when asked for.
     """
 
     folder: Path
@@ -121,6 +124,7 @@ class Exploration:
     columns: tuple[Column, ...] = ()
     paths: Mapping[str, Float[np.ndarray, "steps latent"]] = field(default_factory=dict)
     motions: tuple[LocalMotion, ...] = ()
+    maps: Callable[[], Mapping[str, Callable[[], Volume]]] = dict
 
     def column(self, name: str) -> Column | None:
         """The column of a name."""

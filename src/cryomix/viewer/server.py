@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
@@ -50,11 +50,14 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
         kind = _TYPES.get(name[name.rfind(".") :], "application/octet-stream")
         return _content(page.get(name), kind)
 
-    def column(request: Request) -> Response:
-        try:
-            return _content(session.column_bytes(request.path_params["name"]))
-        except CryomixError as error:
-            return _refusal(str(error), 409)
+    def numbers(read: Callable[[str], bytes | None]) -> Callable[[Request], Response]:
+        def answer(request: Request) -> Response:
+            try:
+                return _content(read(request.path_params["name"]))
+            except CryomixError as error:
+                return _refusal(str(error), 409)
+
+        return answer
 
     async def talk(socket: WebSocket) -> None:
         if refusal(socket, token) is not None:
@@ -79,7 +82,9 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
         ("/{token}/", show),
         ("/{token}/job", lambda _: _json(session.describe())),
         ("/{token}/history", lambda _: _json(session.history())),
-        ("/{token}/columns/{name}", column),
+        ("/{token}/columns/{name}", numbers(session.column_bytes)),
+        ("/{token}/maps", lambda _: _json({"maps": session.map_names()})),
+        ("/{token}/maps/{name}", numbers(session.map_bytes)),
         ("/{token}/{name}", show),
         ("/{rest:path}", show),
     ]
@@ -158,7 +163,7 @@ def _content(content: bytes | None, kind: str = "application/octet-stream") -> R
     return Response(content, media_type=kind, headers=_HEADERS)
 
 
-def _json(content: dict[str, object] | dict[str, list[float]]) -> Response:
+def _json(content: Mapping[str, object]) -> Response:
     return JSONResponse(content, headers=_HEADERS)
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 from cryomix.errors import CheckpointError, CryomixError, OptionError
 from cryomix.viewer.background import Background, Task
 from cryomix.viewer.exploration import Decoding, Exploration
-from cryomix.viewer.frames import Asked, Question, read_question, write_answer
+from cryomix.viewer.frames import Asked, Question, read_question, write_answer, write_map
 from cryomix.viewer.latent_axes import CROWD, Neighborhood
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -76,6 +76,28 @@ class Session:
         if len(values) != len(self._decoding().latent):
             raise CheckpointError(f"{name}: {len(values)} values for the particles of the job")
         return values.astype("<f4").tobytes()
+
+    def map_names(self) -> list[str]:
+        """Maps that there are now."""
+        return list(self.exploration.maps())
+
+    def map_bytes(self, name: str) -> bytes | None:
+        """A map as a frame; None if there is none of this name.
+
+        Raises
+        ------
+        InputFileError
+            If its file is no map.
+        OptionError
+            If it has no positive density.
+        """
+        read = self.exploration.maps().get(name)
+        if read is None:
+            return None
+        try:
+            return write_map(read())
+        except ValueError as error:
+            raise OptionError(f"{name}: cannot be shown: {error}") from error
 
     async def answer(self, frame: bytes) -> bytes:
         """The Gaussians at the place that is asked for.
