@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import shlex
 import struct
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ import torch
 from page_state import wait_for
 from scipy.ndimage import map_coordinates
 
+from cryomix import cli
 from cryomix.commands.rebuilt_maps import find_maps
 from cryomix.files.mrc import write_volume
 from cryomix.imaging.gaussians import render_volume
@@ -115,3 +117,29 @@ def test_the_page_draws_a_map_over_the_model(serve, open_page, mapped_job):
     assert page.evaluate("window.cryomix.view.camera.position.toArray()") == before
     page.select_option("#overlay", "")
     wait_for(page, f"!{mesh}.visible")
+
+
+def test_the_command_for_chimerax_writes_what_is_shown(serve, open_page, mapped_job, arm):
+    latent = np.load(mapped_job.latents)
+    write_volume(mapped_job.neutral_map, render_volume(arm.decoder.neutral, BOX, VOXEL))
+    page = open_page(serve(mapped_job))
+    page.evaluate(
+        "window.cryomix.map.selection.apply("
+        "new Uint8Array(3000).map((_, row) => row < 20 ? 1 : 0), 'replace')"
+    )
+    page.fill("#name", "first")
+    page.click("#keep")
+    wait_for(page, "document.querySelectorAll('#commands code').length === 2")
+    page.fill("#scale", "3")
+    page.select_option("#path", "axis1")
+    page.evaluate("document.getElementById('path').dispatchEvent(new Event('change'))")
+    row = "document.querySelectorAll('#commands code')"
+    shown = page.evaluate(f"Array.from({row}, (code) => code.firstChild.textContent)")
+    scenes = {command.split()[-1]: command for command in shown if "--to chimerax" in command}
+    out = mapped_job.selections / "first.scene"
+    assert set(scenes) == {str(out), "axis1_scene"}
+    assert "--along axis1 --scale 3 " in scenes["axis1_scene"]
+    assert cli.main(shlex.split(scenes[str(out)])[1:]) == 0
+    assert (out / "show.cxc").is_file()
+    states = np.load(mapped_job.selections / "first.states.npy")
+    np.testing.assert_allclose(states, [latent.mean(0), latent[:20].mean(0)], atol=1e-6)

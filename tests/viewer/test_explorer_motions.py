@@ -146,22 +146,26 @@ def test_a_rebuild_is_shown_and_its_cancelling_ends_it(serve, open_page, job, ar
     drag(page, (0.02, 0.02), (0.98, 0.98))
     page.fill("#name", "all")
     page.click("#rebuild")
-    row = "document.querySelector('#commands li')"
+    row = "document.querySelector('#commands li[data-state]')"
     wait_for(page, f"{row}?.dataset.state === 'running'")
-    assert page.inner_text("#commands code").startswith(f"cryomix reconstruct {job.path} --select")
-    assert "running: started" in page.inner_text("#commands small")
+    assert page.inner_text("#commands [data-state] code").startswith(
+        f"cryomix reconstruct {job.path} --select"
+    )
+    assert "running: started" in page.inner_text("#commands [data-state] small")
     assert len(rebuilding()) == 1
     out = job.selections / "all"
     while not out.is_dir():
         assert page.evaluate(f"{row}.dataset.state") == "running", page.inner_text("#commands")
         page.wait_for_timeout(20)
-    page.click("#commands .cancel")
+    page.click("#commands [data-state] .cancel")
     wait_for(page, f"{row}.dataset.state === 'cancelled' && !window.cryomix.connection.acts.size")
     wait_for(page, f"{row}.querySelector('.cancel').hidden")
     while rebuilding():
         page.wait_for_timeout(20)
     page.wait_for_timeout(100)
-    assert sorted(path.name for path in job.selections.iterdir()) == ["all.npy", "all.star"]
+    assert sorted(path.name for path in job.selections.iterdir()) == [
+        "all.npy", "all.star", "all.states.npy"
+    ]  # fmt: skip
 
 
 def test_when_the_server_has_ended_the_page_says_what_to_do(serve, open_page, job):

@@ -92,6 +92,7 @@ async function explore(job: Job): Promise<void> {
     mark("answered");
   };
   connection.onClose = () => { element("state").textContent = ENDED; motion.stop(); };
+  connection.onChange = () => { element("state").textContent = "the job has new results: load this page again to see them"; };
   map.onCursor = (x, y) => {
     motion.stop();
     element("place").textContent = `${short(x)}, ${short(y)}`;
@@ -208,6 +209,7 @@ function wireSelection(map: LatentMap, motion: MotionPanel, connection: Connecti
     const done = await connection.act({ do: what, name, rows: packRows(map.selection.chosen) });
     if (done.error) return say(done.error, true);
     say(what === "keep" ? `${map.selection.count} particles in ${job.folder}/selections` : "started; see the commands");
+    commands.add(done.scene, "for ChimeraX: models and arrows, from the mean of all particles to the mean of these; then open show.cxc");
     if (what === "keep") commands.add(done.command, "written");
   };
   button("keep").onclick = send("keep");

@@ -37,6 +37,7 @@ export class Connection {
   onAnswer: (answer: Answer, milliseconds: number) => void = () => {};
   onTask: (task: Task) => void = () => {};
   onClose: () => void = () => {};
+  onChange: () => void = () => {}; // the job has other results by now
   private socket: WebSocket;
   private number = 0;
   private sent = new Map<number, Waiting>();
@@ -110,6 +111,7 @@ export class Connection {
   private hear(data: string | ArrayBuffer): void {
     if (typeof data === "string") {
       const message = JSON.parse(data);
+      if (message.changed) return this.onChange();
       if (message.task) return this.onTask(message.task);
       this.acts.get(message.id)?.(message);
       this.acts.delete(message.id);

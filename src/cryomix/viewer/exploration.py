@@ -90,6 +90,9 @@ class Desk(Protocol):
     def keep(self, name: str, rows: Int64[np.ndarray, "selected"]) -> str:
         """Write the selection under a name; the command that writes its particles again."""
 
+    def scene(self, name: str) -> str:
+        """The command that shows a selection that was kept in ChimeraX."""
+
     def rebuild(self, name: str) -> list[str]:
         """The arguments of the command that rebuilds a map from a selection that was kept."""
 
@@ -115,6 +118,10 @@ class Exploration:
         Whatever the job has of them. Paths are latents in rows.
     maps
         Rebuilt from particles, by name, as they are there at each call; read when asked for.
+    changed
+        Whether the job has other results by now.
+    again
+        Reads all of it anew.
     """
 
     folder: Path
@@ -125,6 +132,8 @@ class Exploration:
     paths: Mapping[str, Float[np.ndarray, "steps latent"]] = field(default_factory=dict)
     motions: tuple[LocalMotion, ...] = ()
     maps: Callable[[], Mapping[str, Callable[[], Volume]]] = dict
+    changed: Callable[[], bool] = bool
+    again: "Callable[[], Exploration] | None" = None
 
     def column(self, name: str) -> Column | None:
         """The column of a name."""

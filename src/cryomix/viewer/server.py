@@ -31,6 +31,7 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _REFUSED = 4403
+_LOOK_EVERY = 2.0  # seconds, for new results of the job
 _LARGEST = 4_000_000  # bytes of a message; a selection of 10⁷ particles has 1.7 million
 
 
@@ -49,6 +50,20 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
         name = request.path_params.get("name") or "index.html"
         kind = _TYPES.get(name[name.rfind(".") :], "application/octet-stream")
         return _content(page.get(name), kind)
+
+    def describe(_: Request) -> Response:
+        try:
+            session.refresh(in_use=bool(talks))
+        except CryomixError as error:
+            return _refusal(str(error), 409)
+        return _json(session.describe())
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            if await asyncio.to_thread(session.exploration.changed):
+                for talk in talks:
+                    talk.put_nowait(json.dumps({"changed": True}))
 
     def numbers(read: Callable[[str], bytes | None]) -> Callable[[Request], Response]:
         def answer(request: Request) -> Response:
@@ -74,13 +89,15 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         preparation = asyncio.create_task(session.prepare())
+        watching = asyncio.create_task(watch())
         yield
+        watching.cancel()
         await session.background.close()
         await preparation
 
     answers: list[tuple[str, Callable[[Request], Response]]] = [
         ("/{token}/", show),
-        ("/{token}/job", lambda _: _json(session.describe())),
+        ("/{token}/job", describe),
         ("/{token}/history", lambda _: _json(session.history())),
         ("/{token}/columns/{name}", numbers(session.column_bytes)),
         ("/{token}/maps", lambda _: _json({"maps": session.map_names()})),

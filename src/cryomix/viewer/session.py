@@ -27,6 +27,17 @@ class Session:
         self.background = Background(tell)
         self._maps: dict[tuple[str, ...], Neighborhood] = {}
 
+    def refresh(self, *, in_use: bool) -> None:
+        """Read the job anew if it has changed.
+
+        Pages that are `in_use` know columns by number: what they were told holds until they end.
+        """
+        seen = self.exploration
+        if seen.again is None or (in_use and seen.decoding is not None) or not seen.changed():
+            return
+        self.exploration = seen.again()
+        self._maps.clear()
+
     def describe(self) -> dict[str, object]:
         """What the page needs to know first."""
         seen = self.exploration
@@ -145,12 +156,12 @@ class Session:
                     f"a name must be letters, digits, - and _, at most 64, got {name!r}"
                 )
             rows = _unpack(str(message["rows"]), len(self._decoding().latent))
-            command = await asyncio.to_thread(self.exploration.desk.keep, name, rows)
-            if what == "keep":
-                return {"command": command}
             desk = self.exploration.desk
+            command = await asyncio.to_thread(desk.keep, name, rows)
+            if what == "keep":
+                return {"command": command, "scene": desk.scene(name)}
             task = await self.background.start(desk.rebuild(name), partial(desk.clear, name))
-            return {"command": task.command}
+            return {"command": task.command, "scene": desk.scene(name)}
         if what == "cancel":
             self.background.cancel(int(str(message["task"])))
             return {}
