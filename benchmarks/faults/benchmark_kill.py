@@ -123,9 +123,14 @@ def in_child(work: Callable[[], int], kill_after: float | None = None) -> int:
 
 
 def contents(job: Path) -> dict[str, bytes]:
-    """All files of a job, hidden ones, too; without the minute in which the report was written."""
+    """All files of a job, hidden ones, too.
+
+    Without the minute in which the report was written, and the folder and --resume in what was
+    typed.
+    """
+    other = rb"\d{4}-\d\d-\d\d \d\d:\d\d| --resume|" + re.escape(str(job).encode())
     return {
-        str(path.relative_to(job)): re.sub(rb"\d{4}-\d\d-\d\d \d\d:\d\d", b"", path.read_bytes())
+        str(path.relative_to(job)): re.sub(other, b"", path.read_bytes())
         for path in job.rglob("*")
         if path.is_file()
     }
