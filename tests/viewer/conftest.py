@@ -103,11 +103,16 @@ def serve() -> Iterator[Any]:
             time.sleep(0.01)
         return f"http://127.0.0.1:{listener.getsockname()[1]}/{TOKEN}/"
 
+    def end() -> None:
+        while running:
+            server, thread, listener = running.pop()
+            server.should_exit = True
+            thread.join(20)
+            listener.close()
+
+    start.end = end
     yield start
-    for server, thread, listener in running:
-        server.should_exit = True
-        thread.join(20)
-        listener.close()
+    end()
 
 
 @pytest.fixture

@@ -7,25 +7,15 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.path import Path as Outline
-from page_state import wait_for
+from page_state import drag, wait_for
 
+from cryomix.files.checkpoint import write_array
 from cryomix.files.star import read_star
 from cryomix.latent.reduction import fit_pca
 from cryomix.viewer.frames import write_answer
 
 ROOT = Path(__file__).resolve().parents[2]
 LATEST = "Array.from(window.cryomix.latest.{})"
-
-
-def drag(page, *places):
-    """Press at the first place of the map, in shares of its size, and go to the others."""
-    box = page.locator("#over").bounding_box()
-    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*point)
-    page.mouse.up()
 
 
 def test_dragging_shows_the_model_of_that_place(serve, open_page, job, arm):
@@ -147,12 +137,23 @@ def test_a_job_that_lacks_parts_is_shown_without_them(serve, open_page, bare_job
     wait_for(page, "window.cryomix.latest !== undefined")
 
 
-def test_a_training_that_goes_on_shows_its_scores(serve, open_page, bare_job):
+def test_a_training_shows_its_scores_then_what_it_found(serve, open_page, bare_job):
     bare_job.model.unlink()
     table = "number,training_score,held_out_score,learning_rate\n1,2.0,1.5,0.1\n2,3,2.25,0.1\n"
     bare_job.history.write_text(table)
     page = open_page(serve(bare_job))
     assert "2 epochs; held-out score 2.250" in page.inner_text("#epoch")
+    with page.expect_navigation():
+        bare_job.model.write_bytes(b"in its place stands an arm")
+    wait_for(page, "window.cryomix?.map !== undefined && window.cryomix.marks.ready > 0")
+    assert "3,000 particles" in page.inner_text("#facts")
+    write_array(bare_job.clusters, np.zeros(3000, np.int64))
+    wait_for(page, "document.querySelector('#state').innerText.includes('new results')")
+    assert page.locator("#shade option[value=cluster]").count() == 0
+    page.reload()
+    wait_for(page, "window.cryomix?.marks.ready > 0")
+    assert page.locator("#shade option[value=cluster]").count() == 1
+    assert page.inner_text("#state") == ""
 
 
 def test_the_page_was_built_from_these_sources():

@@ -162,4 +162,6 @@ def test_selections_are_written_once_and_only_into_the_job(serve, job):
         assert "nothing that can be done" in act(do="delete", name="three")["error"]
         assert "at least 1" in act(do="nearest", latent=[0, 0, 0], count=0)["error"]
     assert np.load(job.selections / "three.npy").tolist() == [2, 70, 2999]
-    assert sorted(path.name for path in job.selections.iterdir()) == ["three.npy", "three.star"]
+    assert sorted(path.name for path in job.selections.iterdir()) == [
+        "three.npy", "three.star", "three.states.npy"
+    ]  # fmt: skip

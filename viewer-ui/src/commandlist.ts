@@ -4,6 +4,7 @@ import { element, make } from "./dom";
 import { Connection, Task } from "./protocol";
 
 export class CommandList {
+  onDone: (task: Task) => void = () => {};
   private rows = new Map<string, HTMLLIElement>();
   constructor(private connection: Connection) { connection.onTask = (task) => this.task(task); }
 
@@ -13,6 +14,7 @@ export class CommandList {
     const note = `${task.state}${task.line && task.state !== "cancelled" ? ": " + task.line : ""}`;
     const row = this.row(`task ${task.number}`, task.command, note, task.state === "running");
     row.dataset.state = task.state;
+    if (task.state === "done") this.onDone(task);
     row.querySelector<HTMLButtonElement>(".cancel")!.onclick = () => this.connection.act({ do: "cancel", task: task.number });
   }
 

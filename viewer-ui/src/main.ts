@@ -6,7 +6,8 @@ import { LatentMap, Tool, range } from "./latentmap";
 import { mapLegend, modelLegend } from "./legend";
 import { Beside, Look, ModelView, Tint } from "./modelview";
 import { MotionPanel } from "./motion";
-import { Answer, ColumnInfo, Connection, IN_PLANE, Job, fetchColumn, fetchJson, packRows, unpackRows } from "./protocol";
+import { Overlay } from "./overlay";
+import { Answer, ColumnInfo, Connection, ENDED, IN_PLANE, Job, fetchColumn, fetchJson, packRows, unpackRows } from "./protocol";
 import { watchTraining } from "./scores";
 
 const KEYS: [string, string][] = [
@@ -90,7 +91,8 @@ async function explore(job: Job): Promise<void> {
     trace.latest = answer;
     mark("answered");
   };
-  connection.onClose = () => { element("state").textContent = "the server has ended: start cryomix view again"; };
+  connection.onClose = () => { element("state").textContent = ENDED; motion.stop(); };
+  connection.onChange = () => { element("state").textContent = "the job has new results: load this page again to see them"; };
   map.onCursor = (x, y) => {
     motion.stop();
     element("place").textContent = `${short(x)}, ${short(y)}`;
@@ -126,11 +128,13 @@ async function explore(job: Job): Promise<void> {
   wireModel(view, motion, referenceName);
   wireSelection(map, motion, connection, commands, job);
   wireKeys(map, motion);
-  themes(() => { map.draw(); view.refresh(); });
+  const overlay = new Overlay(view, (text) => say(text, true));
+  themes(() => { map.draw(); view.refresh(); overlay.draw(); });
   job.tasks.forEach((task) => commands.task(task));
+  commands.onDone = () => void overlay.refresh();
   take(neutral);
   Object.assign(trace, { map, view, motion, connection });
-  await showAxes();
+  await Promise.all([showAxes(), overlay.refresh()]);
   mark("ready");
 }
 
@@ -205,6 +209,7 @@ function wireSelection(map: LatentMap, motion: MotionPanel, connection: Connecti
     const done = await connection.act({ do: what, name, rows: packRows(map.selection.chosen) });
     if (done.error) return say(done.error, true);
     say(what === "keep" ? `${map.selection.count} particles in ${job.folder}/selections` : "started; see the commands");
+    commands.add(done.scene, "for ChimeraX: models and arrows, from the mean of all particles to the mean of these; then open show.cxc");
     if (what === "keep") commands.add(done.command, "written");
   };
   button("keep").onclick = send("keep");

@@ -8,7 +8,7 @@ import {
 import { TrackballControls } from "three/addons/controls/TrackballControls.js";
 import { mergeGeometries } from "three/addons/utils/BufferGeometryUtils.js";
 import { Rgb, diverging, hexColor, ink, sequential } from "./colors";
-import { Model } from "./protocol";
+import { DensityMap, Model } from "./protocol";
 
 export type Look = "spheres" | "surface";
 export type Tint = "plain" | "displacement" | "amplitude";
@@ -67,6 +67,9 @@ export class ModelView {
   onDraw: () => void = () => {};
   onColors: () => void = () => {};
   model: Model | null = null;
+  density: DensityMap | null = null;
+  densityLevel = 0;
+  private mapBall = new Ball(0, 0.4);
   private renderer: WebGLRenderer;
   private scene = new Scene();
   private side = new Scene();
@@ -86,7 +89,7 @@ export class ModelView {
     const count = neutral.amplitude.length;
     this.renderer = new WebGLRenderer({ canvas, antialias: devicePixelRatio < 1.5, alpha: true });
     this.moving = new Ball(count, 1); this.still = new Ball(count, 1); this.ghost = new Ball(count, 0.2);
-    this.scene.add(this.moving.points, this.moving.mesh, this.ghost.points, this.ghost.mesh, this.quiver);
+    this.scene.add(this.moving.points, this.moving.mesh, this.ghost.points, this.ghost.mesh, this.mapBall.mesh, this.quiver);
     this.side.add(this.still.points, this.still.mesh);
     for (let i = 0; i < count; i++) this.middle.add(placeOf(neutral, i).divideScalar(count));
     for (let i = 0; i < count; i++) this.reach = Math.max(this.reach, placeOf(neutral, i).distanceTo(this.middle) + 1.5 * neutral.width[i]);
@@ -144,6 +147,17 @@ export class ModelView {
     this.draw();
   }
 
+  /** The surface of a rebuilt map, over the model; none without one. */
+  showMap(density: DensityMap | null, level: number): void {
+    this.density = density; this.densityLevel = level;
+    this.waiting.delete(this.mapBall);
+    this.mapBall.mesh.visible = density !== null;
+    if (!density) return this.draw();
+    const { size, step, value } = density, edge = -(size >> 1) * step;
+    const plain = hexColor(ink("--accent")).map((part) => (part / 255) ** 2.2);
+    this.send(this.mapBall, () => ({ value, plain, level, size, low: [edge, edge, edge], step }));
+  }
+
   private colors(model: Model, reference: Model): Float32Array {
     const count = model.amplitude.length, colors = new Float32Array(3 * count);
     const change = new Float32Array(count);
@@ -179,11 +193,15 @@ export class ModelView {
 
   private order(ball: Ball, model: Model, color: Float32Array): void {
     const linear = color.map((value) => value ** 2.2); // as lights add up; the screen's are not
+    const half = 1.15 * this.reach, step = (2 * half) / (GRID - 1), low = this.middle.toArray().map((v) => v - half);
+    this.send(ball, () => ({ ...model, color: linear, level: this.level * this.peak, size: GRID, low, step }));
+  }
+
+  private send(ball: Ball, grid: () => object): void {
     const send = () => {
-      const half = 1.15 * this.reach, step = (2 * half) / (GRID - 1), low = this.middle.toArray().map((v) => v - half);
       this.orders.set(++this.ordered, ball);
       this.busy = true;
-      this.worker.postMessage({ id: this.ordered, ...model, color: linear, level: this.level * this.peak, size: GRID, low, step });
+      this.worker.postMessage({ id: this.ordered, ...grid() });
     };
     if (this.busy) this.waiting.set(ball, send); // the newest of each ball waits, older ones are dropped
     else send();

@@ -101,9 +101,17 @@ export class MotionPanel {
   private tellPath(): void {
     const name = select("path").value, folder = quoted(this.job.folder);
     const text = (pin: Pinned) => Array.from(pin.answer.latent, (value) => value.toFixed(4)).join(",");
-    if (name === "A to B" && this.pins.a && this.pins.b)
+    const scene = (path: string, note: string) => {
+      const scale = input("scale").valueAsNumber, longer = scale > 0 && scale !== 1 ? ` --scale ${scale}` : "";
+      this.commands.add(`cryomix export ${folder} --to chimerax --along ${quoted(path)}${longer} -o ${quoted(path + "_scene")}`, note);
+    };
+    if (name === "A to B" && this.pins.a && this.pins.b) {
+      scene("a_to_b", "after that, for ChimeraX: then open show.cxc");
       this.commands.add(`cryomix trajectory ${folder} straight ${text(this.pins.a)} ${text(this.pins.b)} -o a_to_b`, "the path from A to B, for draw, decode and reconstruct");
-    else if (name) this.commands.add(`cryomix reconstruct ${folder} --trajectory ${quoted(name)} --no-clusters`, "maps along this path");
+    } else if (name) {
+      scene(name, "for ChimeraX: maps and arrows along this path; then open show.cxc");
+      this.commands.add(`cryomix reconstruct ${folder} --trajectory ${quoted(name)} --no-clusters`, "maps along this path");
+    }
   }
 
   private makeSliders(): void {

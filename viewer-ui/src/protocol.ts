@@ -15,6 +15,7 @@ export interface Model { center: Float32Array; amplitude: Float32Array; width: F
 export interface Answer { number: number; latent: Float32Array; reach: number; model: Model; bytes: number }
 
 export const IN_PLANE = 0, AMONG_PARTICLES = 1, LATENT = 2;
+export const ENDED = "the server has ended: start cryomix view again, and open the address that it prints";
 const AT_ONCE = 2; // questions under way; of the others only the newest is kept
 
 export function readAnswer(buffer: ArrayBuffer): Answer {
@@ -27,12 +28,16 @@ export function readAnswer(buffer: ArrayBuffer): Answer {
   return { number: head.getUint32(0, true), latent, reach: head.getFloat32(12, true), model, bytes: buffer.byteLength };
 }
 
+/** A map that was rebuilt from particles; its middle voxel, size >> 1, lies at the origin of the Gaussians. */
+export interface DensityMap { size: number; step: number; most: number; contour: number; value: Float32Array }
+
 interface Waiting { started: number; done: (answer: Answer) => void }
 
 export class Connection {
   onAnswer: (answer: Answer, milliseconds: number) => void = () => {};
   onTask: (task: Task) => void = () => {};
   onClose: () => void = () => {};
+  onChange: () => void = () => {}; // the job has other results by now
   private socket: WebSocket;
   private number = 0;
   private sent = new Map<number, Waiting>();
@@ -46,7 +51,11 @@ export class Connection {
     this.socket = new WebSocket(address);
     this.socket.binaryType = "arraybuffer";
     this.socket.onmessage = (event) => this.hear(event.data);
-    this.socket.onclose = () => this.onClose();
+    this.socket.onclose = () => {
+      this.onClose();
+      for (const done of this.acts.values()) done({ error: ENDED });
+      this.acts.clear();
+    };
   }
 
   opened(): Promise<void> {
@@ -76,6 +85,7 @@ export class Connection {
   }
 
   act(message: object): Promise<any> {
+    if (this.socket.readyState !== WebSocket.OPEN) return Promise.resolve({ error: ENDED });
     const id = ++this.acted;
     this.socket.send(JSON.stringify({ id, ...message }));
     return new Promise((resolve) => this.acts.set(id, resolve));
@@ -101,6 +111,7 @@ export class Connection {
   private hear(data: string | ArrayBuffer): void {
     if (typeof data === "string") {
       const message = JSON.parse(data);
+      if (message.changed) return this.onChange();
       if (message.task) return this.onTask(message.task);
       this.acts.get(message.id)?.(message);
       this.acts.delete(message.id);
@@ -120,10 +131,19 @@ export async function fetchJson<T>(name: string): Promise<T> {
   return response.json();
 }
 
-export async function fetchColumn(name: string): Promise<Float32Array> {
-  const response = await fetch("columns/" + encodeURIComponent(name));
+async function fetchBytes(address: string): Promise<ArrayBuffer> {
+  const response = await fetch(address);
   if (!response.ok) throw new Error(await response.text());
-  return new Float32Array(await response.arrayBuffer());
+  return response.arrayBuffer();
+}
+
+export async function fetchColumn(name: string): Promise<Float32Array> {
+  return new Float32Array(await fetchBytes("columns/" + encodeURIComponent(name)));
+}
+
+export async function fetchMap(name: string): Promise<DensityMap> {
+  const bytes = await fetchBytes("maps/" + encodeURIComponent(name)), head = new DataView(bytes);
+  return { size: head.getUint32(0, true), step: head.getFloat32(4, true), most: head.getFloat32(8, true), contour: head.getFloat32(12, true), value: new Float32Array(bytes, 16) };
 }
 
 export function packRows(chosen: Uint8Array): string {

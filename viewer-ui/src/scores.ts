@@ -2,7 +2,7 @@
 
 import { ink } from "./colors";
 import { element } from "./dom";
-import { fetchJson } from "./protocol";
+import { Connection, ENDED, fetchJson } from "./protocol";
 
 const EVERY = 5000; // milliseconds
 
@@ -13,10 +13,13 @@ export async function watchTraining(folder: string): Promise<void> {
     const history = await fetchJson<Record<string, number[]>>("history");
     const epochs = history.number?.length ?? 0;
     element("epoch").textContent = epochs
-      ? `${folder}: ${epochs} epochs; held-out score ${history.held_out_score.at(-1)!.toPrecision(4)}. Particles and models are shown when the training has ended: then load this page again.`
+      ? `${folder}: ${epochs} epochs; held-out score ${history.held_out_score.at(-1)!.toPrecision(4)}. Particles and models are shown when the training has ended.`
       : `${folder}: no epoch has ended yet.`;
     if (epochs) draw(canvas, history);
   };
+  const connection = new Connection();
+  connection.onChange = () => location.reload();
+  connection.onClose = () => { element("state").textContent = ENDED; };
   await show();
   setInterval(() => show().catch(() => {}), EVERY);
   new ResizeObserver(() => show().catch(() => {})).observe(canvas);

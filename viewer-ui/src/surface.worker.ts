@@ -1,9 +1,11 @@
 /** Density of a Gaussian model on a grid, and the surface where it has one level (surface nets). */
 
-interface Order { id: number; center: Float32Array; amplitude: Float32Array; width: Float32Array; color: Float32Array; level: number; size: number; low: [number, number, number]; step: number }
+interface Grid { id: number; level: number; size: number; low: [number, number, number]; step: number }
+interface Splat extends Grid { center: Float32Array; amplitude: Float32Array; width: Float32Array; color: Float32Array }
+interface Given extends Grid { value: Float32Array; plain: [number, number, number] }
 const CUT = 3; // widths beyond which a Gaussian is nothing
 
-function splat(o: Order): { value: Float32Array; tint: Float32Array } {
+function splat(o: Splat): { value: Float32Array; tint: Float32Array } {
   const n = o.size, value = new Float32Array(n * n * n), tint = new Float32Array(3 * n * n * n);
   for (let g = 0; g < o.amplitude.length; g++) {
     const w = o.width[g], amplitude = o.amplitude[g], reach = CUT * w;
@@ -29,8 +31,8 @@ function splat(o: Order): { value: Float32Array; tint: Float32Array } {
   return { value, tint };
 }
 
-function netsOf(o: Order) {
-  const n = o.size, { value, tint } = splat(o), level = o.level;
+function netsOf(o: Splat | Given) {
+  const n = o.size, { value, tint } = "value" in o ? { value: o.value, tint: null } : splat(o), level = o.level;
   const position: number[] = [], normal: number[] = [], color: number[] = [], index: number[] = [];
   const vertex = new Int32Array(n * n * n).fill(-1);
   const offset = [0, 1, n, n + 1, n * n, n * n + 1, n * n + n, n * n + n + 1];
@@ -57,6 +59,7 @@ function netsOf(o: Order) {
     const nz = v(0) + v(1) + v(2) + v(3) - v(4) - v(5) - v(6) - v(7);
     const length = Math.hypot(nx, ny, nz) || 1;
     normal.push(nx / length, ny / length, nz / length);
+    if (!tint) { color.push(...(o as Given).plain); continue; }
     let total = 0, r = 0, g = 0, b = 0;
     for (let k = 0; k < 8; k++) { const c = at + offset[k]; total += value[c]; r += tint[3 * c]; g += tint[3 * c + 1]; b += tint[3 * c + 2]; }
     color.push(r / total, g / total, b / total);
@@ -76,7 +79,7 @@ function netsOf(o: Order) {
   return { position: new Float32Array(position), normal: new Float32Array(normal), color: new Float32Array(color), index: new Uint32Array(index) };
 }
 
-self.onmessage = (event: MessageEvent<Order>) => {
+self.onmessage = (event: MessageEvent<Splat | Given>) => {
   const nets = netsOf(event.data);
   (self as unknown as DedicatedWorkerGlobalScope).postMessage({ id: event.data.id, ...nets }, [nets.position.buffer, nets.normal.buffer, nets.color.buffer, nets.index.buffer]);
 };

@@ -32,13 +32,15 @@ def read_exploration(job: "JobFolder") -> "Exploration":
     CheckpointError
         If a file of it is malformed, or has not one row per particle.
     """
+    from cryomix.commands.rebuilt_maps import find_maps
     from cryomix.files.checkpoint import read_array
     from cryomix.files.training import read_history
     from cryomix.viewer.exploration import Exploration
 
     history = partial(read_history, job)
+    changed, again = partial(_has_changed, job, _results(job)), partial(read_exploration, job)
     if not (job.model.is_file() and job.latents.is_file()):
-        return Exploration(job.path, history, JobDesk(job))
+        return Exploration(job.path, history, JobDesk(job), changed=changed, again=again)
     decoding = _read_decoding(job)
     size = decoding.latent.shape[1]
     paths = {path.stem: read_array(path) for path in sorted(job.trajectories.glob("*.npy"))}
@@ -50,7 +52,21 @@ def read_exploration(job: "JobFolder") -> "Exploration":
         tuple(_columns(job, decoding)),
         {name: path for name, path in paths.items() if path.ndim == 2 and path.shape[1] == size},
         _read_motions(job),
+        partial(find_maps, job),
+        changed,
+        again,
     )
+
+
+def _results(job: "JobFolder") -> set[tuple[Path, int]]:
+    """Files that the explorer reads once, and when each was written."""
+    once = [job.model, job.latents, job.latent_std, job.information]
+    files = [*once, *job.analysis.rglob("*.npy"), job.domain_motions, *job.path.glob("particles.*")]
+    return {(path, path.stat().st_mtime_ns) for path in files if path.is_file()}
+
+
+def _has_changed(job: "JobFolder", before: set[tuple[Path, int]]) -> bool:
+    return _results(job) != before
 
 
 class JobDesk:
@@ -86,6 +102,23 @@ class JobDesk:
              str(particles), "--select", f"rows:{kept}"]
         )  # fmt: skip
 
+    def scene(self, name: str) -> str:
+        """Write ``selections/NAME.states.npy``: the mean latents of all particles and of these.
+
+        What comes back is the command that writes both as a scene for ChimeraX.
+        """
+        import numpy as np
+
+        from cryomix.files.checkpoint import read_array, write_array
+
+        latent, rows = read_array(self._job.latents), read_array(self._rows(name))
+        states = self._job.selections / f"{name}.states.npy"
+        write_array(states, np.stack([latent.mean(axis=0), latent[rows].mean(axis=0)]))
+        return shlex.join(
+            ["cryomix", "export", str(self._job.path), "--to", "chimerax", "--at", str(states),
+             "-o", str(self._job.selections / f"{name}.scene")]
+        )  # fmt: skip
+
     def rebuild(self, name: str) -> list[str]:
         """Arguments of ``cryomix reconstruct`` for the selection of this name."""
         from cryomix.errors import OutputError
@@ -98,6 +131,12 @@ class JobDesk:
             "reconstruct", str(self._job.path), "--select", select, "--no-clusters",
             "-o", str(out),
         ]  # fmt: skip
+
+    def clear(self, name: str) -> None:
+        """Take away what ``cryomix reconstruct`` wrote of this selection before it was stopped."""
+        from cryomix.files.volume_list import remove_unfinished
+
+        remove_unfinished(self._job.selections / name, "selection")
 
     def _rows(self, name: str) -> Path:
         return self._job.selections / f"{name}.npy"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cryomix.errors import CheckpointError
-from cryomix.files.atomic import write_atomically
+from cryomix.files.atomic import cannot_write, remove_partial_files, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +59,27 @@ def update_volume_list(folder: Path, entries: Mapping[str, VolumeEntry]) -> None
     text = json.dumps({name: asdict(entry) for name, entry in merged.items()}, indent=2)
     with write_atomically(folder / "maps.json") as file:
         file.write((text + "\n").encode())
+
+
+def remove_unfinished(folder: Path, name: str) -> None:
+    """Take away a map, the only one of `folder`, whose program was stopped; other files stay.
+
+    A folder with a run.toml, which is written last, is left as it is.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be taken away.
+    """
+    if not folder.is_dir() or (folder / "run.toml").exists():
+        return
+    remove_partial_files(folder)
+    maps = [folder / f"{name}{half}.mrc" for half in ("", "_half1", "_half2")]
+    try:
+        for file in (*maps, folder / "fsc" / f"{name}.csv", folder / "maps.json"):
+            file.unlink(missing_ok=True)
+        for empty in (folder / "fsc", folder):
+            if empty.is_dir() and not any(empty.iterdir()):
+                empty.rmdir()
+    except OSError as error:
+        raise cannot_write(folder, error) from error

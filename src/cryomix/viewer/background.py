@@ -20,6 +20,7 @@ class Task:
     state: State
     line: str
     process: asyncio.subprocess.Process
+    clear: Callable[[], None]
 
     def told(self) -> dict[str, object]:
         """As the page is told."""
@@ -43,15 +44,18 @@ class Background:
         """All of them, the first one first."""
         return list(self._tasks.values())
 
-    async def start(self, arguments: list[str]) -> Task:
-        """Run ``cryomix`` with these arguments."""
+    async def start(self, arguments: list[str], clear: Callable[[], None] | None = None) -> Task:
+        """Run ``cryomix`` with these arguments; `clear` takes away what it leaves if cancelled."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "cryomix", *arguments,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
         number = len(self._tasks) + 1
-        task = Task(number, shlex.join(["cryomix", *arguments]), "running", "started", process)
+        task = Task(
+            number, shlex.join(["cryomix", *arguments]), "running", "started", process,
+            clear or (lambda: None),
+        )  # fmt: skip
         self._tasks[number] = task
         watch = asyncio.create_task(self._watch(task))
         self._watches.add(watch)
@@ -82,4 +86,6 @@ class Background:
         code = await task.process.wait()
         if task.state == "running":
             task.state = "failed" if code else "done"
+        elif code:
+            task.clear()
         self._tell(task)

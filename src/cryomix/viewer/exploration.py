@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from cryomix.imaging.gaussians import GaussianModel
+from cryomix.imaging.volume import Volume
 from cryomix.viewer.latent_axes import LatentAxes
 
 Kind = Literal["number", "category", "angle"]
@@ -89,8 +90,14 @@ class Desk(Protocol):
     def keep(self, name: str, rows: Int64[np.ndarray, "selected"]) -> str:
         """Write the selection under a name; the command that writes its particles again."""
 
+    def scene(self, name: str) -> str:
+        """The command that shows a selection that was kept in ChimeraX."""
+
     def rebuild(self, name: str) -> list[str]:
         """The arguments of the command that rebuilds a map from a selection that was kept."""
+
+    def clear(self, name: str) -> None:
+        """Take away what that command wrote before it was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,12 @@ class Exploration:
         None before the training has ended.
     columns, paths, motions
         Whatever the job has of them. Paths are latents in rows.
+    maps
+        Rebuilt from particles, by name, as they are there at each call; read when asked for.
+    changed
+        Whether the job has other results by now.
+    again
+        Reads all of it anew.
     """
 
     folder: Path
@@ -118,6 +131,9 @@ class Exploration:
     columns: tuple[Column, ...] = ()
     paths: Mapping[str, Float[np.ndarray, "steps latent"]] = field(default_factory=dict)
     motions: tuple[LocalMotion, ...] = ()
+    maps: Callable[[], Mapping[str, Callable[[], Volume]]] = dict
+    changed: Callable[[], bool] = bool
+    again: "Callable[[], Exploration] | None" = None
 
     def column(self, name: str) -> Column | None:
         """The column of a name."""

@@ -3,6 +3,8 @@
 All numbers are little-endian. A question is ``number u32, kind u8, x u8, y u8, 0 u8`` and then two
 float32, a place on the map of columns x and y, or a whole latent. An answer is ``number u32,
 gaussians u32, latents u32, reach f32`` and then float32: the latent, centers, amplitudes, widths.
+A map is ``voxels along an edge u32, voxel size f32, largest density f32, contour f32`` and then
+float32: the density, axes z, y, x; voxel n // 2 lies at the origin of the Gaussians.
 """
 
 import struct
@@ -13,9 +15,13 @@ import numpy as np
 from jaxtyping import Float
 
 from cryomix.imaging.gaussians import GaussianModel
+from cryomix.imaging.masking import contour_level
+from cryomix.imaging.volume import Volume, crop_volume
 
 _QUESTION = struct.Struct("<IBBBB")
 _ANSWER = struct.Struct("<IIIf")
+_MAP = struct.Struct("<Ifff")
+_MOST_VOXELS = 128  # along an edge: a page draws no more of them as it is dragged
 
 
 class Asked(IntEnum):
@@ -67,3 +73,18 @@ def write_answer(
     numbers = [part.numpy().astype("<f4").tobytes() for part in parts]
     head = _ANSWER.pack(number, len(model), len(latent), reach)
     return b"".join([head, latent.astype("<f4").tobytes(), *numbers])
+
+
+def write_map(volume: Volume) -> bytes:
+    """One map; one of more than 128 voxels along an edge is sampled by as many.
+
+    Raises
+    ------
+    ValueError
+        If it has no positive density.
+    """
+    shown = crop_volume(volume, min(volume.box_size, _MOST_VOXELS))
+    density = shown.density.numpy().astype("<f4")
+    level = contour_level(shown)
+    head = _MAP.pack(shown.box_size, shown.voxel_size, float(density.max()), level)
+    return head + density.tobytes()

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
@@ -31,6 +31,7 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _REFUSED = 4403
+_LOOK_EVERY = 2.0  # seconds, for new results of the job
 _LARGEST = 4_000_000  # bytes of a message; a selection of 10⁷ particles has 1.7 million
 
 
@@ -50,11 +51,28 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
         kind = _TYPES.get(name[name.rfind(".") :], "application/octet-stream")
         return _content(page.get(name), kind)
 
-    def column(request: Request) -> Response:
+    def describe(_: Request) -> Response:
         try:
-            return _content(session.column_bytes(request.path_params["name"]))
+            session.refresh(in_use=bool(talks))
         except CryomixError as error:
             return _refusal(str(error), 409)
+        return _json(session.describe())
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            if await asyncio.to_thread(session.exploration.changed):
+                for talk in talks:
+                    talk.put_nowait(json.dumps({"changed": True}))
+
+    def numbers(read: Callable[[str], bytes | None]) -> Callable[[Request], Response]:
+        def answer(request: Request) -> Response:
+            try:
+                return _content(read(request.path_params["name"]))
+            except CryomixError as error:
+                return _refusal(str(error), 409)
+
+        return answer
 
     async def talk(socket: WebSocket) -> None:
         if refusal(socket, token) is not None:
@@ -71,15 +89,19 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         preparation = asyncio.create_task(session.prepare())
+        watching = asyncio.create_task(watch())
         yield
+        watching.cancel()
         await session.background.close()
         await preparation
 
     answers: list[tuple[str, Callable[[Request], Response]]] = [
         ("/{token}/", show),
-        ("/{token}/job", lambda _: _json(session.describe())),
+        ("/{token}/job", describe),
         ("/{token}/history", lambda _: _json(session.history())),
-        ("/{token}/columns/{name}", column),
+        ("/{token}/columns/{name}", numbers(session.column_bytes)),
+        ("/{token}/maps", lambda _: _json({"maps": session.map_names()})),
+        ("/{token}/maps/{name}", numbers(session.map_bytes)),
         ("/{token}/{name}", show),
         ("/{rest:path}", show),
     ]
@@ -158,7 +180,7 @@ def _content(content: bytes | None, kind: str = "application/octet-stream") -> R
     return Response(content, media_type=kind, headers=_HEADERS)
 
 
-def _json(content: dict[str, object] | dict[str, list[float]]) -> Response:
+def _json(content: Mapping[str, object]) -> Response:
     return JSONResponse(content, headers=_HEADERS)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import re
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from jaxtyping import Float, Int64
 from cryomix.errors import CheckpointError, CryomixError, OptionError
 from cryomix.viewer.background import Background, Task
 from cryomix.viewer.exploration import Decoding, Exploration
-from cryomix.viewer.frames import Asked, Question, read_question, write_answer
+from cryomix.viewer.frames import Asked, Question, read_question, write_answer, write_map
 from cryomix.viewer.latent_axes import CROWD, Neighborhood
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -25,6 +26,17 @@ class Session:
         self.exploration = exploration
         self.background = Background(tell)
         self._maps: dict[tuple[str, ...], Neighborhood] = {}
+
+    def refresh(self, *, in_use: bool) -> None:
+        """Read the job anew if it has changed.
+
+        Pages that are `in_use` know columns by number: what they were told holds until they end.
+        """
+        seen = self.exploration
+        if seen.again is None or (in_use and seen.decoding is not None) or not seen.changed():
+            return
+        self.exploration = seen.again()
+        self._maps.clear()
 
     def describe(self) -> dict[str, object]:
         """What the page needs to know first."""
@@ -76,6 +88,28 @@ class Session:
             raise CheckpointError(f"{name}: {len(values)} values for the particles of the job")
         return values.astype("<f4").tobytes()
 
+    def map_names(self) -> list[str]:
+        """Maps that there are now."""
+        return list(self.exploration.maps())
+
+    def map_bytes(self, name: str) -> bytes | None:
+        """A map as a frame; None if there is none of this name.
+
+        Raises
+        ------
+        InputFileError
+            If its file is no map.
+        OptionError
+            If it has no positive density.
+        """
+        read = self.exploration.maps().get(name)
+        if read is None:
+            return None
+        try:
+            return write_map(read())
+        except ValueError as error:
+            raise OptionError(f"{name}: cannot be shown: {error}") from error
+
     async def answer(self, frame: bytes) -> bytes:
         """The Gaussians at the place that is asked for.
 
@@ -122,11 +156,12 @@ class Session:
                     f"a name must be letters, digits, - and _, at most 64, got {name!r}"
                 )
             rows = _unpack(str(message["rows"]), len(self._decoding().latent))
-            command = await asyncio.to_thread(self.exploration.desk.keep, name, rows)
+            desk = self.exploration.desk
+            command = await asyncio.to_thread(desk.keep, name, rows)
             if what == "keep":
-                return {"command": command}
-            task = await self.background.start(self.exploration.desk.rebuild(name))
-            return {"command": task.command}
+                return {"command": command, "scene": desk.scene(name)}
+            task = await self.background.start(desk.rebuild(name), partial(desk.clear, name))
+            return {"command": task.command, "scene": desk.scene(name)}
         if what == "cancel":
             self.background.cancel(int(str(message["task"])))
             return {}
