@@ -7,7 +7,6 @@ from cryomix.latent.clusters import Clusters
 from cryomix.report.content import ReportContent
 from cryomix.report.findings import (
     describe_motion,
-    describe_score,
     find_motion,
     list_key_numbers,
     list_limits,
@@ -65,9 +64,3 @@ def test_key_numbers(content):
     assert numbers["Gaussians"] == "400"
     assert numbers["continuous group"] == "1"
     assert numbers["best map of a cluster"] == "12.5 Å"
-
-
-def test_scores_are_explained():
-    assert "50 nearest" in describe_score("t_knn_R")
-    assert "class" in describe_score("c_knn_accuracy")
-    assert describe_score("unheard_of") == ""

@@ -9,26 +9,6 @@ from cryomix.report.content import DecodedPath, ReportContent
 
 _COUNTED = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
-_SCORES = {
-    "_knn_R": "correlation of the truth with its mean over the 50 nearest particles",
-    "_spearman": "rank correlation of the truth with the best principal axis",
-    "_cos": "mean cosine of the angle to the mean direction of the 50 nearest particles",
-    "_knn_accuracy": "share of particles whose 50 nearest are mostly of their class",
-    "_mixture_purity": "share of particles of the main class of their part of a mixture",
-    "neighbourhood_similarity": "share of the nearest in truth that are among the nearest here",
-    "coverage_1": "share of truths within one standard deviation; 0.683 is right",
-    "coverage_2": "share of truths within two; 0.954 is right",
-    "error_in_std": "typical error over its standard deviation",
-    "uninformative_share": "share of particles said to see nothing of the motion",
-    "uninformative_error_ratio": "their mean error over that of the rest; above 1 is right",
-    "imbalance_truth_latent": "information imbalance: 0 where the truth tells the latent",
-    "imbalance_latent_truth": "0 where the latent tells the truth",
-    "imbalance_pose_latent": "leak: 1 where the pose tells nothing of the latent",
-    "imbalance_latent_pose": "leak: 1 where the latent tells nothing of the pose",
-    "imbalance_ctf_latent": "leak: 1 where the CTF tells nothing of the latent",
-    "imbalance_latent_ctf": "leak: 1 where the latent tells nothing of the CTF",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -166,11 +146,6 @@ def describe_motion(motion: PathMotion) -> str:
     if told:
         words += f" Along the way {' and '.join(told)} rather than moved."
     return words
-
-
-def describe_score(name: str) -> str:
-    """What a score of a recovered coordinate means; empty for one that is not known."""
-    return next((text for ending, text in _SCORES.items() if name.endswith(ending)), "")
 
 
 def count_in_words(number: int) -> str:

@@ -21,7 +21,6 @@ from cryomix.report.figures import (
 from cryomix.report.findings import (
     PathMotion,
     describe_motion,
-    describe_score,
     find_motion,
     list_key_numbers,
     list_limits,
@@ -38,6 +37,7 @@ from cryomix.report.motion_pictures import (
 from cryomix.report.movable_model import encode_model
 from cryomix.report.population_figures import draw_density, draw_populations
 from cryomix.report.populations import judge_populations, summarize_populations
+from cryomix.report.recovery import list_scores
 
 _TEMPLATE = "page.html.jinja"
 _SHOWN_CURVES = 8
@@ -95,7 +95,7 @@ def build_page(content: ReportContent) -> str:
         paths=[_show_path(motion, number) for number, motion in enumerate(motions, start=1)],
         map_figures=_draw_maps(content),
         training_figures=_draw_training(content),
-        scores=[(name, value, describe_score(name)) for name, value in content.scores.items()],
+        scores=list_scores(content.scores),
     )
 
 
