@@ -1,10 +1,11 @@
-"""Small inputs that many tests share."""
+"""Small inputs that many tests share, and a browser."""
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import numba
 import pytest
@@ -17,6 +18,13 @@ from cryomix.imaging.ctf import Ctf, evaluate_ctf
 from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.particles import Particles
 from cryomix.imaging.projection_reference import project_gaussians_reference
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--use-gl=angle", "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +140,18 @@ def shared_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(reason=f"no shared inputs at {folder}; set CRYOMIX_SHARED")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium of the system; none is fetched."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    if not CHROMIUM.is_file():
+        pytest.skip(f"there is no browser at {CHROMIUM}")
+    with playwright.sync_playwright() as tool:
+        chromium = tool.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield chromium
+        chromium.close()
 
 
 def _tensors(item: object) -> Iterator[Tensor]:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from cryomix import cli
+from cryomix.commands.report import write_report
 from cryomix.files.checkpoint import read_array
+from cryomix.files.job import JobFolder
 from cryomix.files.run_record import read_run_record
 from cryomix.files.star import read_star
 
@@ -67,6 +69,10 @@ def test_the_verdict_is_written_in_numbers_and_words(twice):
     page = (twice / "report.html").read_text()
     assert told["verdict"][0] in page
     assert not re.search(r"src=[\"'](?!data:)|<link|@import", page)
+    half = JobFolder(twice / "odd")
+    assert told["verdict"][0] not in half.report.read_text()  # it was made before the comparison
+    write_report(half)
+    assert f"(../report.html): {told['verdict'][0]}" in half.report.read_text()
 
 
 def test_a_resumed_test_compares_again_and_trains_nothing(twice, simulated, capsys):

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from cryomix.latent.density import PlaneDensity
+from cryomix.report.confidence import assess
 from cryomix.report.content import Populations, ReportContent
-from cryomix.report.findings import assess, list_limits
+from cryomix.report.findings import list_limits
 from cryomix.report.page import build_page
 from cryomix.report.populations import judge_populations, summarize_populations
 

@@ -1,4 +1,4 @@
-"""A job whose decoder turns an arm by the latent, its explorer, and a browser."""
+"""A job whose decoder turns an arm by the latent, its explorer, and its page in a browser."""
 
 import threading
 import time
@@ -19,12 +19,6 @@ from cryomix.files.job import JobFolder
 from cryomix.files.run_record import write_run_record
 from cryomix.imaging.gaussians import GaussianModel
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--use-gl=angle", "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-]  # fmt: skip
 TOKEN = "a-token-of-the-tests"
 PARTICLES = 3000
 
@@ -119,18 +113,6 @@ def serve() -> Iterator[Any]:
     start.end = end
     yield start
     end()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium of the system; none is fetched."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    if not CHROMIUM.is_file():
-        pytest.skip(f"there is no browser at {CHROMIUM}")
-    with playwright.sync_playwright() as tool:
-        chromium = tool.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

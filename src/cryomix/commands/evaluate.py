@@ -52,12 +52,14 @@ def evaluate(
     Latents: recovery of the true coordinates, neighbourhoods, leak of pose and CTF, error bars;
     and the information limit, which no method can beat. Maps: FSC-AUC per conformation and per
     image, between that of the consensus and that of the true states. Prints a table and writes
-    it as JSON. Maps and limit need a truth that holds the states.
+    it as JSON; without --out a report that the job has is made anew. Maps and limit need a truth
+    that holds the states.
 
         cryomix evaluate job simulated/truth.npz
         cryomix evaluate job simulated/truth.npz --maps reconstruct --sample 5000
     """
     from cryomix.commands.device import prepare_device
+    from cryomix.commands.report import write_report
     from cryomix.files.job import open_job
 
     if sample < 0:
@@ -67,6 +69,8 @@ def evaluate(
 
     target = out or job / "evaluation.json"
     print(tabulate(evaluate_into(folder, truth, target, maps=maps, sample=sample, seed=seed)))
+    if out is None and folder.report.is_file():
+        write_report(folder)
 
 
 def evaluate_into(

@@ -304,7 +304,7 @@ def _write(
 
     record = read_run_record(whole.run_record)
     told = json.dumps(_tabulate(found), indent=2, ensure_ascii=False)
-    with write_atomically(whole.path / "reproducibility.json") as file:
+    with write_atomically(whole.reproducibility) as file:
         file.write((told + "\n").encode())
     page = build_comparison(
         found, pairs, (odd.latents, even.latents),

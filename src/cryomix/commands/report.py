@@ -8,7 +8,14 @@ if TYPE_CHECKING:
     from cryomix.files.job import JobFolder
     from cryomix.fitting.trained_model import TrainedModel
     from cryomix.latent.clusters import Clusters
-    from cryomix.report.content import Curve, DecodedPath, EpochScore, InputFacts, RebuiltMap
+    from cryomix.report.content import (
+        Curve,
+        DecodedPath,
+        EpochScore,
+        HalvesAnswer,
+        InputFacts,
+        RebuiltMap,
+    )
 
 _UNIT = {"snr": "nats per particle", "flat": "FRC"}
 _WORDS = {"loop": "round the ring of particles", "curve": "along the particles"}
@@ -58,6 +65,7 @@ def write_report(job: "JobFolder") -> None:
         populations=read_populations(job, _states(paths)),
         density=read_density(job),
         unseeing=_read_unseeing(job, len(latent)),
+        halves=_read_halves(job, str(record.options.get("particles", ""))),
         domains=read_domain_motions(job.domain_motions),
         scores=_read_scores(job),
     )
@@ -211,3 +219,17 @@ def _read_unseeing(job: "JobFolder", particles: int) -> float | None:
 
     informative = read_informative(job, particles)
     return None if informative is None else float(1 - informative.mean())
+
+
+def _read_halves(job: "JobFolder", particles: str) -> "HalvesAnswer | None":
+    """What both halves of the same particles show, where they were compared."""
+    import os
+
+    from cryomix.files.halves_verdict import find_halves_verdict
+    from cryomix.report.content import HalvesAnswer
+
+    found = find_halves_verdict(job, particles)
+    if found is None:
+        return None
+    page = os.path.relpath(found.folder.report, job.path.resolve())
+    return HalvesAnswer(is_reproducible=found.is_reproducible, verdict=found.verdict, page=page)

@@ -104,6 +104,11 @@ class JobFolder:
         return self.path / "history.csv"
 
     @property
+    def reproducibility(self) -> Path:
+        """What the jobs of two halves of the particles, which lie in this folder, both found."""
+        return self.path / "reproducibility.json"
+
+    @property
     def analysis(self) -> Path:
         """Folder of what the latent space was found to hold."""
         return self.path / "analysis"

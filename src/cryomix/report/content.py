@@ -160,6 +160,25 @@ class Populations:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HalvesAnswer:
+    """What two halves of the particles, each analysed by itself, have in common.
+
+    Attributes
+    ----------
+    is_reproducible
+        Whether there is anything.
+    verdict
+        In words, a sentence.
+    page
+        Where the comparison is shown.
+    """
+
+    is_reproducible: bool
+    verdict: str
+    page: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportContent:
     """All that a report can show.
 
@@ -187,6 +206,8 @@ class ReportContent:
         How many particles are where along the first path, and over the principal plane.
     unseeing
         Share of the particles whose image does not see the motion.
+    halves
+        What two halves of the particles have in common.
     domains
         Motions of single domains.
     scores
@@ -213,6 +234,7 @@ class ReportContent:
     populations: Populations | None = None
     density: PlaneDensity | None = None
     unseeing: float | None = None
+    halves: HalvesAnswer | None = None
     domains: tuple[DomainMotion, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -1,13 +1,10 @@
-"""What a report says in words: what was found, how sure that is, what stays unseen."""
+"""What a report says in words: what was found, and what stays unseen."""
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from cryomix.latent.flow import DensityFlow, MovingGroup, follow_density, largest_moving_group
-from cryomix.latent.reduction import Embedding, fit_pca
 from cryomix.report.content import DecodedPath, ReportContent
 
 _COUNTED = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -19,6 +16,17 @@ _SCORES = {
     "_knn_accuracy": "share of particles whose 50 nearest are mostly of their class",
     "_mixture_purity": "share of particles of the main class of their part of a mixture",
     "neighbourhood_similarity": "share of the nearest in truth that are among the nearest here",
+    "coverage_1": "share of truths within one standard deviation; 0.683 is right",
+    "coverage_2": "share of truths within two; 0.954 is right",
+    "error_in_std": "typical error over its standard deviation",
+    "uninformative_share": "share of particles said to see nothing of the motion",
+    "uninformative_error_ratio": "their mean error over that of the rest; above 1 is right",
+    "imbalance_truth_latent": "information imbalance: 0 where the truth tells the latent",
+    "imbalance_latent_truth": "0 where the latent tells the truth",
+    "imbalance_pose_latent": "leak: 1 where the pose tells nothing of the latent",
+    "imbalance_latent_pose": "leak: 1 where the latent tells nothing of the pose",
+    "imbalance_ctf_latent": "leak: 1 where the CTF tells nothing of the latent",
+    "imbalance_latent_ctf": "leak: 1 where the latent tells nothing of the CTF",
 }
 
 
@@ -68,16 +76,6 @@ def summarize(content: ReportContent, motions: list[PathMotion]) -> list[Finding
         *_about_axes(content),
         *_about_motion(motions),
         *_about_maps(content),
-    ]
-
-
-def assess(content: ReportContent) -> list[Finding]:
-    """How sure it is."""
-    return [
-        *_about_held_out(content),
-        *_about_uncertainty(content),
-        *_about_unseeing(content),
-        *_about_truth(content),
     ]
 
 
@@ -180,18 +178,6 @@ def count_in_words(number: int) -> str:
     return _COUNTED[number] if number < len(_COUNTED) else str(number)
 
 
-def share_of_uncertain(
-    std: Float[Tensor, "particles latent"], pca: Embedding
-) -> tuple[float, float]:
-    """Share of particles as uncertain as the spread along the first axis, and spread over std."""
-    if pca.basis is None or pca.explained_variance is None:
-        raise ValueError("uncertainty along an axis needs principal components")
-    along = (std.double().square() @ pca.basis[0].square()).sqrt()
-    spread = float(pca.explained_variance[0].sqrt())
-    typical = max(float(along.median()), 1e-12)
-    return float((along >= spread).double().mean()), spread / typical
-
-
 def _about_groups(content: ReportContent) -> list[Finding]:
     if content.clusters is None:
         return []
@@ -236,69 +222,3 @@ def _about_maps(content: ReportContent) -> list[Finding]:
     low, high = min(reached), max(reached)
     span = f"{low:.1f} Å" if high - low < 0.05 else f"{low:.1f} to {high:.1f} Å"
     return [Finding(f"Maps rebuilt from the clusters' own particles reach {span} (FSC 0.143).")]
-
-
-def _about_held_out(content: ReportContent) -> list[Finding]:
-    if not content.history:
-        return []
-    best = max(content.history, key=lambda row: row.held_out)
-    unit = f" {content.score_unit}" if content.score_unit else ""
-    if best.held_out <= 0:
-        text = (
-            "Particles kept out of the training agree no better with their own state than with "
-            "the neutral model. No variation has been shown."
-        )
-        return [Finding(text, "bad")]
-    findings = [_judge_gain(best.held_out, unit, content)]
-    if best.training > 2 * best.held_out:
-        ratio = best.training / best.held_out
-        text = (
-            f"Trained particles gain {ratio:.1f} times as much as those kept out: "
-            "part of what was learned is noise."
-        )
-        findings.append(Finding(text, "bad"))
-    return findings
-
-
-def _judge_gain(held_out: float, unit: str, content: ReportContent) -> Finding:
-    """A latent is found in the image that it then explains, so that noise gains half a nat each."""
-    text = (
-        "Particles kept out of the training agree better with their own state than with the "
-        f"neutral model, by {held_out:.3g}{unit}."
-    )
-    latents = None if content.facts is None else content.facts.latents
-    if not unit.strip().startswith("nats") or latents is None:
-        return Finding(text + " `cryomix reproduce` tells whether that is more than noise gives.")
-    many = "one latent gains" if latents == 1 else f"{count_in_words(latents)} latents gain"
-    noise = f"{many} about {latents / 2:g} nats by fitting noise"
-    if held_out < latents:
-        return Finding(f"{text} But {noise}. No variation has been shown.", "bad")
-    return Finding(f"{text} ({noise[0].upper()}{noise[1:]}.) The variation is real.", "good")
-
-
-def _about_uncertainty(content: ReportContent) -> list[Finding]:
-    if content.latent_map is None:
-        return []
-    pca = content.pca or fit_pca(content.latent_map.latent)
-    share, ratio = share_of_uncertain(content.latent_map.std, pca)
-    text = (
-        f"Along the main axis particles spread {ratio:.1f} times as far as the place of a typical "
-        f"one is uncertain; {100 * share:.0f} % are as uncertain as the whole spread."
-    )
-    return [Finding(text, "good" if ratio > 2 and share < 0.1 else "bad" if ratio < 1 else "plain")]
-
-
-def _about_unseeing(content: ReportContent) -> list[Finding]:
-    if content.unseeing is None:
-        return []
-    text = (
-        f"{100 * content.unseeing:.0f} % of the particles are seen in a way that does not show the "
-        "motion: their latents say little."
-    )
-    return [Finding(text, "bad" if content.unseeing > 0.5 else "plain")]
-
-
-def _about_truth(content: ReportContent) -> list[Finding]:
-    if not content.scores:
-        return []
-    return [Finding("The truth is known for these data; the scores against it are given below.")]

@@ -7,6 +7,7 @@ import torch
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template, select_autoescape
 from markupsafe import Markup
 
+from cryomix.report.confidence import assess
 from cryomix.report.content import Curve, RebuiltMap, ReportContent
 from cryomix.report.domains import summarize_domains
 from cryomix.report.figures import (
@@ -19,7 +20,6 @@ from cryomix.report.figures import (
 )
 from cryomix.report.findings import (
     PathMotion,
-    assess,
     describe_motion,
     describe_score,
     find_motion,
