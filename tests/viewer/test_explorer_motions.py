@@ -11,7 +11,11 @@ from page_state import drag, wait_for
 from cryomix.files.domain_motions import write_domain_motions
 from cryomix.files.mrc import write_stack, write_volume
 from cryomix.files.run_record import write_run_record
-from cryomix.imaging.gaussians import render_volume
+from cryomix.geometry.fourier import FourierGrid, to_real
+from cryomix.geometry.poses import Poses
+from cryomix.imaging.ctf import evaluate_ctf
+from cryomix.imaging.gaussians import GaussianModel, render_volume
+from cryomix.imaging.projection_reference import project_gaussians_reference
 from cryomix.latent.localized_path import DomainMotion
 from cryomix.latent.screw_motion import ScrewMotion
 from cryomix.viewer.frames import write_answer
@@ -99,15 +103,19 @@ def test_sliders_of_domains_add_up_in_angstroms(serve, open_page, job, arm):
     assert page.locator("#motions span").all_inner_texts() == ["15 Å", "-6 Å"]
 
 
-def make_images(job, arm):
-    """Noise for every particle of `job`, so that a map can be rebuilt, and its neutral map."""
+def make_images(job, arm, make_ctf):
+    """A ball in noise for every particle of `job`, to rebuild maps from, and its neutral map."""
     count = len(np.load(job.latents))
+    grid = FourierGrid(48, 4.0)
+    ball = GaussianModel(torch.zeros(1, 3), torch.ones(1), torch.full((1,), 12.0))
+    pose = Poses(torch.eye(3)[None], torch.zeros(1, 2))
+    image = to_real(project_gaussians_reference(ball, pose, grid) * evaluate_ctf(make_ctf(1), grid))
     noise = torch.randn(count, 48, 48, generator=torch.Generator().manual_seed(1))
-    write_stack(job.path / "a.mrcs", [noise], 4.0)
+    write_stack(job.path / "a.mrcs", [image + 0.3 * image.std() * noise], 4.0)
     write_volume(job.neutral_map, render_volume(arm.decoder.neutral, 48, 4.0))
     labels = ["ImageName", "OpticsGroup", "DefocusU", "DefocusV", "DefocusAngle", "AngleRot"]
     labels += ["AngleTilt", "AnglePsi", "OriginXAngst", "OriginYAngst"]
-    rows = [f"{i + 1:06d}@a.mrcs 1 9000 9000 0 {i % 360} {i % 180} 0 0 0" for i in range(count)]
+    rows = [f"{i + 1:06d}@a.mrcs 1 8300 7700 0 {i % 360} {i % 180} 0 0 0" for i in range(count)]
     head = ["data_optics", "loop_", "_rlnOpticsGroup", "_rlnImagePixelSize", "_rlnImageSize"]
     head += [
         "_rlnVoltage",
@@ -136,8 +144,8 @@ def rebuilding():
 @pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="processes are looked for in /proc"
 )
-def test_a_rebuild_is_shown_and_its_cancelling_ends_it(serve, open_page, job, arm):
-    make_images(job, arm)
+def test_a_rebuild_is_shown_and_can_be_cancelled_or_looked_at(serve, open_page, job, arm, make_ctf):
+    make_images(job, arm, make_ctf)
     source = str(job.path / "a.star")
     job.run_record.unlink()
     write_run_record(job.run_record, "train", {"particles": source}, [], 0, "cpu")
@@ -166,6 +174,16 @@ def test_a_rebuild_is_shown_and_its_cancelling_ends_it(serve, open_page, job, ar
     assert sorted(path.name for path in job.selections.iterdir()) == [
         "all.npy", "all.star", "all.states.npy"
     ]  # fmt: skip
+    assert page.locator("#overlay-label").is_hidden()
+    page.fill("#nearest-count", "90")
+    page.click("#nearest")
+    wait_for(page, "window.cryomix.map.selection.count === 90")
+    page.fill("#name", "few")
+    page.click("#rebuild")
+    wait_for(page, "document.querySelector('#overlay option[value=\\'selection few\\']') !== null")
+    assert page.inner_text("#commands [data-state=done] small").startswith("done: selection: 90")
+    page.select_option("#overlay", "selection few")
+    wait_for(page, "window.cryomix.view.mapBall.mesh.visible")
 
 
 def test_when_the_server_has_ended_the_page_says_what_to_do(serve, open_page, job):

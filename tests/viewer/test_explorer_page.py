@@ -154,6 +154,8 @@ def test_a_training_shows_its_scores_then_what_it_found(serve, open_page, bare_j
     wait_for(page, "window.cryomix?.marks.ready > 0")
     assert page.locator("#shade option[value=cluster]").count() == 1
     assert page.inner_text("#state") == ""
+    near = "window.cryomix.map.moveCursor(0, 0), document.querySelector('#reach').innerText !== ''"
+    wait_for(page, near)
 
 
 def test_the_page_was_built_from_these_sources():

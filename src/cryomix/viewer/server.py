@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 
 import uvicorn
@@ -58,22 +58,6 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
             return _refusal(str(error), 409)
         return _json(session.describe())
 
-    async def watch() -> None:
-        while True:
-            await asyncio.sleep(_LOOK_EVERY)
-            if await asyncio.to_thread(session.exploration.changed):
-                for talk in talks:
-                    talk.put_nowait(json.dumps({"changed": True}))
-
-    def numbers(read: Callable[[str], bytes | None]) -> Callable[[Request], Response]:
-        def answer(request: Request) -> Response:
-            try:
-                return _content(read(request.path_params["name"]))
-            except CryomixError as error:
-                return _refusal(str(error), 409)
-
-        return answer
-
     async def talk(socket: WebSocket) -> None:
         if refusal(socket, token) is not None:
             await socket.close(_REFUSED)
@@ -89,7 +73,7 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         preparation = asyncio.create_task(session.prepare())
-        watching = asyncio.create_task(watch())
+        watching = asyncio.create_task(_watch(session, talks))
         yield
         watching.cancel()
         await session.background.close()
@@ -99,9 +83,9 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
         ("/{token}/", show),
         ("/{token}/job", describe),
         ("/{token}/history", lambda _: _json(session.history())),
-        ("/{token}/columns/{name}", numbers(session.column_bytes)),
+        ("/{token}/columns/{name}", _numbers(session.column_bytes)),
         ("/{token}/maps", lambda _: _json({"maps": session.map_names()})),
-        ("/{token}/maps/{name}", numbers(session.map_bytes)),
+        ("/{token}/maps/{name}", _numbers(session.map_bytes)),
         ("/{token}/{name}", show),
         ("/{rest:path}", show),
     ]
@@ -160,6 +144,28 @@ async def _converse(socket: WebSocket, session: Session, queue: "asyncio.Queue[s
             await socket.close(1003)
     finally:
         news.cancel()
+
+
+async def _watch(session: Session, talks: "set[asyncio.Queue[str]]") -> None:
+    """Tell every page when the job has new results."""
+    while True:
+        await asyncio.sleep(_LOOK_EVERY)
+        await session.prepare()  # of a job that was read anew
+        # A file may go away between its being found and its being looked at.
+        with suppress(OSError):
+            if await asyncio.to_thread(session.exploration.changed):
+                for talk in talks:
+                    talk.put_nowait(json.dumps({"changed": True}))
+
+
+def _numbers(read: Callable[[str], bytes | None]) -> Callable[[Request], Response]:
+    def answer(request: Request) -> Response:
+        try:
+            return _content(read(request.path_params["name"]))
+        except CryomixError as error:
+            return _refusal(str(error), 409)
+
+    return answer
 
 
 def _guarded(answer: Callable[[Request], Response], token: str) -> Callable[[Request], Response]:
