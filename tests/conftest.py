@@ -147,7 +147,7 @@ def browser() -> Iterator[Any]:
     """Chromium of the system; none is fetched."""
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     if not CHROMIUM.is_file():
-        pytest.skip(f"there is no browser at {CHROMIUM}")
+        pytest.skip(reason=f"there is no browser at {CHROMIUM}")
     with playwright.sync_playwright() as tool:
         chromium = tool.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield chromium

@@ -52,7 +52,7 @@ def test_make_knows_what_is_asked_of_it():
     targets = [line.split("#")[0].split() for line in SET_UP]
     assert [target[0] for target in targets] == ["make", "make"]
     if shutil.which("make") is None:
-        pytest.skip("there is no make")
+        pytest.skip(reason="there is no make")
     for (_, name), done in zip(targets, ("bin/cryomix demo -o demo", "bin/pytest"), strict=True):
         told = subprocess.run(["make", "-n", name], cwd=ROOT, capture_output=True, text=True)
         assert told.returncode == 0, told.stderr

@@ -18,6 +18,7 @@ from cryomix.errors import BoxMismatchError, InputFileError
 from cryomix.files.bounded_file import BoundedFile
 from cryomix.files.bounded_memory import bounded_memory
 from cryomix.files.eman2_attributes import KEYS, WIDTH, Attributes, parse_attributes
+from cryomix.files.sections import first_of_each, require_finite
 
 if TYPE_CHECKING:
     import h5py
@@ -96,9 +97,7 @@ class HdfStack:
 
     def first_of_each(self) -> Int64[np.ndarray, "images"]:
         """Index of the first image that is the same section of the same file."""
-        place = self._file * (int(self._section.max(initial=0)) + 1) + self._section
-        _, first, number = np.unique(place, return_index=True, return_inverse=True)
-        return first[number]
+        return first_of_each(self._file, self._section)
 
     def read(self, index: Int[Tensor, "batch"]) -> Float[Tensor, "batch n n"]:
         """The images at `index`, in that order, float32.
@@ -109,10 +108,7 @@ class HdfStack:
             If one of them holds NaN or infinity, or can no longer be read.
         """
         images = self.read_as_stored(index)
-        unusable = np.flatnonzero(~np.isfinite(images.numpy()).all(axis=(1, 2)))
-        if len(unusable):
-            image = int(index[int(unusable[0])])
-            raise InputFileError(f"{self._name(image)}: pixels must be finite, got NaN or infinity")
+        require_finite(images, index, self._name)
         return images
 
     def read_as_stored(self, index: Int[Tensor, "batch"]) -> Float[Tensor, "batch n n"]:

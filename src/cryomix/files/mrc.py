@@ -16,6 +16,7 @@ from cryomix.files.atomic import write_atomically
 from cryomix.files.compressed import read_beginning
 from cryomix.files.mrc_header import HEADER_BYTES, MrcHeader, make_header, parse_header
 from cryomix.files.open_files import OpenFiles
+from cryomix.files.sections import first_of_each, require_finite
 from cryomix.imaging.common_grid import CommonGridStack
 from cryomix.imaging.particles import ImageStack
 from cryomix.imaging.volume import Volume
@@ -99,9 +100,7 @@ class MrcStack:
 
     def first_of_each(self) -> Int64[np.ndarray, "images"]:
         """Index of the first image that is the same section of the same file."""
-        place = self._file * (int(self._section.max(initial=0)) + 1) + self._section
-        _, first, number = np.unique(place, return_index=True, return_inverse=True)
-        return first[number]
+        return first_of_each(self._file, self._section)
 
     def read(self, index: Int[Tensor, "batch"]) -> Float[Tensor, "batch n n"]:
         """The images at `index`, in that order, float32.
@@ -112,13 +111,7 @@ class MrcStack:
             If one of them holds NaN or infinity, or a file has become shorter.
         """
         images = self.read_as_stored(index)
-        unusable = np.flatnonzero(~np.isfinite(images.numpy()).all(axis=(1, 2)))
-        if len(unusable):
-            image = int(index[int(unusable[0])])
-            raise InputFileError(
-                f"{self.files[self._file[image]]}: image {self._section[image] + 1}: "
-                "pixels must be finite, got NaN or infinity"
-            )
+        require_finite(images, index, self._name)
         if self._sign is not None:
             images *= torch.from_numpy(self._sign[index.cpu().numpy()])[:, None, None]
         return images
@@ -140,6 +133,9 @@ class MrcStack:
             if len(part):
                 self._read_sections(int(file[part[0]]), section[part], part, images)
         return torch.from_numpy(images)
+
+    def _name(self, image: int) -> str:
+        return f"{self.files[self._file[image]]}: image {self._section[image] + 1}"
 
     def _read_sections(
         self,
