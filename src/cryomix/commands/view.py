@@ -2,6 +2,7 @@
 
 import threading
 import webbrowser
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -44,7 +45,8 @@ def view(
         raise OptionError(f"port must be between 0 and 65535, got {port}")
     folder = open_job(job)
     server, guard = _import_server()
-    prepare_device(runtime)
+    # One model at a time: more threads would wait for each other, and for the browser.
+    prepare_device(replace(runtime, threads=runtime.threads or 1))
 
     token = guard.make_token()
     app = server.make_app(read_exploration(folder), token)
