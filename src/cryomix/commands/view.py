@@ -3,6 +3,7 @@
 import sys
 import threading
 import webbrowser
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -57,7 +58,8 @@ def view(
         raise OptionError(f"port must be between 0 and 65535, got {port}")
     folder = open_job(job)
     server = _import_server()
-    prepare_device(runtime)
+    # One model at a time: more threads would wait for each other, and for the browser.
+    prepare_device(replace(runtime, threads=runtime.threads or 1))
 
     exploration = read_exploration(folder)
     listener, token = _listen(folder, port, is_new=new_address)
