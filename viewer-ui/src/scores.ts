@@ -21,10 +21,11 @@ export async function watchTraining(
     if (epochs) draw(page, canvas, history);
   };
   connection.onJob = (job) => {
-    if (job.particles) location.reload();
+    if (job.particles) page.host.reload();
   };
   await show();
-  setInterval(() => show().catch(() => {}), EVERY);
+  const timer = setInterval(() => show().catch(() => {}), EVERY);
+  page.onClose(() => clearInterval(timer));
   new ResizeObserver(() => show().catch(() => {})).observe(canvas);
 }
 
