@@ -26,7 +26,6 @@ const modules = {};
 window.show = async (port, esm, width) => {
   const el = document.createElement("div");
   el.style.width = width + "px";
-  document.body.append(el);
   const socket = new WebSocket(`ws://127.0.0.1:${port}`);
   await new Promise((resolve) => (socket.onopen = resolve));
   const hearers = new Set();
@@ -43,6 +42,7 @@ window.show = async (port, esm, width) => {
   const address = URL.createObjectURL(new Blob([esm], { type: "text/javascript" }));
   const { default: widget } = await import(address);
   el.close = widget.render({ model, el });
+  document.body.append(el);
 };
 window.isReady = true;
 </script>"""

@@ -73,11 +73,10 @@ function forCell(style: string): string {
     .replace(/([\d.]+)rem\b/g, "calc($1 * var(--rem))");
 }
 
-/** Of the notebook: then its ground is dark. */
+/** Of the notebook: then its ground is dark. A cell may be filled before it has its place. */
 function isLightText(el: HTMLElement): boolean {
-  const [red, green, blue] = getComputedStyle(el)
-    .color.match(/[\d.]+/g)!
-    .map(Number);
+  const { color } = getComputedStyle(el.isConnected ? el : document.body);
+  const [red, green, blue] = color.match(/[\d.]+/g)!.map(Number);
   return 0.3 * red + 0.59 * green + 0.11 * blue > 128;
 }
 
