@@ -4,6 +4,7 @@ import { Connection } from "./connection";
 import { Page, make } from "./dom";
 import { Explorer } from "./explorer";
 import { wireHelp } from "./keys";
+import { Job } from "./protocol";
 import { watchTraining } from "./scores";
 import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
@@ -26,9 +27,23 @@ async function start(page: Page): Promise<void> {
   }
   const neutral = await connection.modelAt(new Array(job.latents).fill(0));
   const explorer = new Explorer(page, connection, connection.job, neutral);
+  explorer.onRenewed = () => tellFacts(page, explorer.job);
+  explorer.onRenewed();
   const { map, view, motion } = explorer;
   Object.assign(trace, { map, view, motion, connection });
   await explorer.ready();
+}
+
+function tellFacts(page: Page, job: Job): void {
+  page.element("facts").textContent = [
+    counted(job.particles, "particle"),
+    counted(job.latents, "latent"),
+    counted(job.gaussians, "Gaussian"),
+  ].join(" · ");
+}
+
+function counted(count: number, noun: string): string {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 const page = new Page(document, document.documentElement);
