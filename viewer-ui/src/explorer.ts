@@ -26,6 +26,7 @@ export class Explorer {
   readonly motion: MotionPanel;
   readonly controls: MapControls;
   readonly overlay: Overlay;
+  onRenewed: () => void = () => {}; // `job` has other content
 
   onShow: (answer: Answer) => void = () => {};
   onChoose: () => void = () => {};
@@ -63,7 +64,6 @@ export class Explorer {
       this.overlay.draw();
     });
     this.commands.renew(job);
-    this.tellFacts();
     this.take(neutral);
     page.onClose(() => {
       this.motion.stop();
@@ -86,16 +86,6 @@ export class Explorer {
   /** What models are compared with. */
   get referenceName(): string {
     return this.view.reference ? "A" : "neutral";
-  }
-
-  /** How much there is of everything. */
-  tellFacts(): void {
-    const { particles, latents, gaussians } = this.job;
-    this.page.element("facts").textContent = [
-      counted(particles, "particle"),
-      counted(latents, "latent"),
-      counted(gaussians, "Gaussian"),
-    ].join(" · ");
   }
 
   /** Show a model, and say how many particles are near. */
@@ -148,8 +138,4 @@ function densityWords(reach: number): string {
   if (reach > FAR) return "few particles here: extrapolated";
   if (reach > 1 / NEAR) return "fewer particles here than usual";
   return reach < NEAR ? "many particles here" : "as many particles here as usual";
-}
-
-function counted(count: number, noun: string): string {
-  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }

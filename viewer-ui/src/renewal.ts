@@ -12,7 +12,7 @@ export async function renew(explorer: Explorer, told: Job): Promise<void> {
   commands.renew(job);
   if (before.maps !== job.maps || before.server !== job.server) void overlay.refresh();
   if (before.version !== job.version) {
-    explorer.tellFacts();
+    explorer.onRenewed();
     if (before.particles !== job.particles) {
       map.selection.reset(job.particles);
       explorer.say("the job has other particles now: none are chosen", true);

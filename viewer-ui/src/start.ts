@@ -4,6 +4,7 @@ import { Connection } from "./connection";
 import { Page, make } from "./dom";
 import { Explorer } from "./explorer";
 import { wireHelp } from "./keys";
+import { Job } from "./protocol";
 import { watchTraining } from "./scores";
 import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
@@ -26,6 +27,7 @@ async function open(page: Page, connection: Connection): Promise<Explorer | null
   connection.onState = (text, isLost) => {
     const state = page.element("state");
     state.textContent = text;
+    state.classList.toggle("bad", text !== "");
     if (isLost) make("button", "Try now", state).onclick = () => connection.retry();
   };
   const job = await connection.open();
@@ -38,8 +40,22 @@ async function open(page: Page, connection: Connection): Promise<Explorer | null
   }
   const neutral = await connection.modelAt(new Array(job.latents).fill(0));
   const explorer = new Explorer(page, connection, connection.job, neutral);
+  explorer.onRenewed = () => tellFacts(page, explorer.job);
+  explorer.onRenewed();
   const { map, view, motion } = explorer;
   Object.assign(trace, { map, view, motion, connection });
   await explorer.ready();
   return explorer;
+}
+
+function tellFacts(page: Page, job: Job): void {
+  page.element("facts").textContent = [
+    counted(job.particles, "particle"),
+    counted(job.latents, "latent"),
+    counted(job.gaussians, "Gaussian"),
+  ].join(" · ");
+}
+
+function counted(count: number, noun: string): string {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
