@@ -77,8 +77,8 @@ def together(inputs):
     job = inputs / "together"
     write_state = training.write_state
 
-    def write_and_stop(path, state):
-        write_state(path, state)
+    def write_and_stop(*arguments):
+        write_state(*arguments)
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
