@@ -1,6 +1,8 @@
 """What the explorer shows of a job, read from its folder; what is not there is left out."""
 
 import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +14,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
 
     from cryomix.files.job import JobFolder
+    from cryomix.fitting.trained_model import TrainedModel
     from cryomix.viewer.exploration import Column, Decoding, Exploration, LocalMotion
+    from cryomix.viewer.latent_axes import LatentAxes
 
 _TITLES = {
     "rlnDefocusU": "defocus U, Å",
@@ -24,8 +28,10 @@ _GOES_ROUND = {"rlnAngleRot", "rlnAnglePsi", "rlnDefocusAngle"}
 _ENDS = (1, 99)  # percentiles that a slider goes between
 
 
-def read_exploration(job: "JobFolder") -> "Exploration":
+def read_exploration(job: "JobFolder", before: "LatentAxes | None" = None) -> "Exploration":
     """All that can be seen of `job`.
+
+    While it is being trained its principal components have the signs that they had `before`.
 
     Raises
     ------
@@ -34,14 +40,15 @@ def read_exploration(job: "JobFolder") -> "Exploration":
     """
     from cryomix.commands.rebuilt_maps import find_maps
     from cryomix.files.checkpoint import read_array
-    from cryomix.files.training import read_history
+    from cryomix.files.training import read_history, read_latents, read_model
     from cryomix.viewer.exploration import Exploration
 
     history = partial(read_history, job)
     changed, again = partial(_has_changed, job, _results(job)), partial(read_exploration, job)
     if not (job.model.is_file() and job.latents.is_file()):
-        return Exploration(job.path, history, JobDesk(job), changed=changed, again=again)
-    decoding = _read_decoding(job)
+        return _read_unfinished(job, history, changed, before)
+    model = read_model(job.model)
+    decoding = _make_decoding(model, read_latents(job.latents, model.settings.latent_size))
     size = decoding.latent.shape[1]
     paths = {path.stem: read_array(path) for path in sorted(job.trajectories.glob("*.npy"))}
     return Exploration(
@@ -58,10 +65,37 @@ def read_exploration(job: "JobFolder") -> "Exploration":
     )
 
 
+def _read_unfinished(
+    job: "JobFolder",
+    history: "Callable[[], Mapping[str, Float[np.ndarray, 'epochs']]]",
+    changed: "Callable[[], bool]",
+    before: "LatentAxes | None",
+) -> "Exploration":
+    """What there is of a training under way: only scores before its first epoch has ended."""
+    from cryomix.commands.training_progress import held_out_column, read_progress
+    from cryomix.viewer.exploration import Exploration
+
+    progress, found = read_progress(job)
+    decoding, columns = None, []
+    if found is not None:
+        decoding = _make_decoding(found.model, found.latent)
+        if before is not None:
+            decoding = replace(decoding, axes=decoding.axes.facing(before))
+        before = decoding.axes
+        columns = [*_axis_columns(job, decoding), held_out_column(found)]
+    again = partial(read_exploration, job, before)
+    return Exploration(
+        job.path, history, JobDesk(job), decoding, tuple(columns), changed=changed, again=again,
+        progress=progress,
+    )  # fmt: skip
+
+
 def _results(job: "JobFolder") -> set[tuple[Path, int]]:
     """Files that the explorer reads once, and when each was written."""
     once = [job.model, job.latents, job.latent_std, job.information]
     files = [*once, *job.analysis.rglob("*.npy"), job.domain_motions, *job.path.glob("particles.*")]
+    if not job.model.is_file():  # the last result of a training, before which no other is looked at
+        files = [job.training_state]
     return {(path, path.stat().st_mtime_ns) for path in files if path.is_file()}
 
 
@@ -152,18 +186,17 @@ def _particle_file(job: "JobFolder") -> Path | None:
         return None
 
 
-def _read_decoding(job: "JobFolder") -> "Decoding":
+def _make_decoding(
+    model: "TrainedModel", latent: "Float[np.ndarray, 'particles latent']"
+) -> "Decoding":
     import numpy as np
     import torch
 
-    from cryomix.files.training import read_latents, read_model
     from cryomix.latent.reduction import fit_pca
     from cryomix.viewer.exploration import Decoding
     from cryomix.viewer.latent_axes import LatentAxes
 
-    model = read_model(job.model)
     size = model.settings.latent_size
-    latent = read_latents(job.latents, size)
     pca = fit_pca(torch.from_numpy(latent))
     if pca.basis is None or pca.mean is None:
         raise RuntimeError("principal components without axes")

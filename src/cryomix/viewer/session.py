@@ -4,6 +4,7 @@ import asyncio
 import base64
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -55,6 +56,7 @@ class Session:
                 for motion in seen.motions
             ],
             "tasks": [task.told() for task in self.background.tasks()],
+            "training": None if seen.progress is None else asdict(seen.progress),
         }  # fmt: skip
         if seen.decoding is None:
             return {**told, "particles": 0}
@@ -150,6 +152,8 @@ class Session:
             rows = (await self._everyone()).nearest(point, count)
             return {"rows": _pack(rows, len(self._decoding().latent))}
         if what in ("keep", "rebuild"):
+            if self.exploration.progress is not None:
+                raise OptionError("selections can be written once the job is trained")
             name = str(message["name"])
             if not _NAME.fullmatch(name):
                 raise OptionError(
