@@ -9,7 +9,7 @@ from training_under_way import PARTICLES, SETTINGS, begin_training
 
 from cryomix.commands.exploration import read_exploration
 from cryomix.errors import CheckpointError
-from cryomix.files.checkpoint import read_tensors, write_tensors
+from cryomix.files.checkpoint import read_tensors, write_array, write_tensors
 from cryomix.files.job import JobFolder
 from cryomix.files.training import read_unfinished, write_state
 from cryomix.fitting.heterogeneity import TrainingState
@@ -72,15 +72,35 @@ def test_components_do_not_turn_round_between_epochs(training):
 def test_the_end_of_the_training_takes_its_place(training):
     training.end_epoch()
     seen = read_exploration(training.job)
-    assert not seen.changed()
+    assert seen.look() == seen.traces
     latent = training.end()
-    assert seen.changed()
+    assert seen.look().results != seen.traces.results
     after = seen.again()
     assert after.progress is None
     np.testing.assert_array_equal(after.decoding.latent, latent)
     names = [column.name for column in after.columns]
     assert "uncertainty" in names
     assert "held_out" not in names
+
+
+def test_pages_are_told_of_every_epoch_and_of_the_end(training):
+    session = Session(read_exploration(training.job), lambda task: None)
+    told = [session.describe()]
+    for step in (training.end_epoch, training.end_epoch, training.end):
+        assert not asyncio.run(session.renew())
+        step()
+        assert asyncio.run(session.renew())  # at once, though the next epoch may follow as soon
+        told.append(session.describe())
+    assert len({each["version"] for each in told}) == 4
+    epochs = [each["training"] and each["training"]["epoch"] for each in told]
+    assert epochs == [0, 1, 2, None]
+    assert [each["particles"] for each in told] == [0, *3 * [PARTICLES]]
+
+
+def test_results_that_are_not_the_last_are_not_looked_at(training):
+    session = Session(read_exploration(training.job), lambda task: None)
+    write_array(training.job.latents, training.latents(0))  # `train` is about to end
+    assert not asyncio.run(session.renew())
 
 
 def test_selections_wait_for_the_end(training):

@@ -1,21 +1,29 @@
 /** Everything that was done, as a command line that can be copied. */
 
-import { element, make } from "./dom";
+import { Page, make } from "./dom";
 import { Connection, Task } from "./protocol";
 
 export class CommandList {
   onDone: (task: Task) => void = () => {};
   private rows = new Map<string, HTMLLIElement>();
-  constructor(private connection: Connection) { connection.onTask = (task) => this.task(task); }
+  constructor(
+    private page: Page,
+    private connection: Connection,
+  ) {
+    connection.onTask = (task) => this.task(task);
+  }
 
-  add(command: string, note = ""): void { this.row(command, command, note, false); }
+  add(command: string, note = ""): void {
+    this.row(command, command, note, false);
+  }
 
   task(task: Task): void {
     const note = `${task.state}${task.line && task.state !== "cancelled" ? ": " + task.line : ""}`;
     const row = this.row(`task ${task.number}`, task.command, note, task.state === "running");
     row.dataset.state = task.state;
     if (task.state === "done") this.onDone(task);
-    row.querySelector<HTMLButtonElement>(".cancel")!.onclick = () => this.connection.act({ do: "cancel", task: task.number });
+    row.querySelector<HTMLButtonElement>(".cancel")!.onclick = () =>
+      this.connection.act({ do: "cancel", task: task.number });
   }
 
   private row(key: string, command: string, note: string, running: boolean): HTMLLIElement {
@@ -32,7 +40,7 @@ export class CommandList {
       };
       make("button", "Cancel", row).className = "cancel";
       this.rows.set(key, row);
-      element("commands").prepend(row);
+      this.page.element("commands").prepend(row);
     }
     row.querySelector("small")!.textContent = note;
     row.querySelector<HTMLButtonElement>(".cancel")!.hidden = !running;

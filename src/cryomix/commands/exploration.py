@@ -1,7 +1,6 @@
 """What the explorer shows of a job, read from its folder; what is not there is left out."""
 
 import shlex
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
     from cryomix.files.job import JobFolder
     from cryomix.fitting.trained_model import TrainedModel
-    from cryomix.viewer.exploration import Column, Decoding, Exploration, LocalMotion
+    from cryomix.viewer.exploration import Column, Decoding, Exploration, LocalMotion, Traces
     from cryomix.viewer.latent_axes import LatentAxes
 
 _TITLES = {
@@ -25,6 +24,7 @@ _TITLES = {
     "rlnAnglePsi": "in-plane angle, °",
 }
 _GOES_ROUND = {"rlnAngleRot", "rlnAnglePsi", "rlnDefocusAngle"}
+_PART = ".*.part"  # files that have not taken their names yet
 _ENDS = (1, 99)  # percentiles that a slider goes between
 
 
@@ -43,64 +43,65 @@ def read_exploration(job: "JobFolder", before: "LatentAxes | None" = None) -> "E
     from cryomix.files.training import read_history, read_latents, read_model
     from cryomix.viewer.exploration import Exploration
 
-    history = partial(read_history, job)
-    changed, again = partial(_has_changed, job, _results(job)), partial(read_exploration, job)
+    # Traces before anything is read: what is written meanwhile is a change.
+    seen = Exploration(
+        job.path, partial(read_history, job), JobDesk(job), traces=_look(job),
+        look=partial(_look, job), again=partial(read_exploration, job),
+    )  # fmt: skip
     if not (job.model.is_file() and job.latents.is_file()):
-        return _read_unfinished(job, history, changed, before)
+        return _add_unfinished(seen, job, before)
     model = read_model(job.model)
     decoding = _make_decoding(model, read_latents(job.latents, model.settings.latent_size))
     size = decoding.latent.shape[1]
     paths = {path.stem: read_array(path) for path in sorted(job.trajectories.glob("*.npy"))}
-    return Exploration(
-        job.path,
-        history,
-        JobDesk(job),
-        decoding,
-        tuple(_columns(job, decoding)),
-        {name: path for name, path in paths.items() if path.ndim == 2 and path.shape[1] == size},
-        _read_motions(job),
-        partial(find_maps, job),
-        changed,
-        again,
+    return replace(
+        seen,
+        decoding=decoding,
+        columns=tuple(_columns(job, decoding)),
+        paths={k: path for k, path in paths.items() if path.ndim == 2 and path.shape[1] == size},
+        motions=_read_motions(job),
+        maps=partial(find_maps, job),
     )
 
 
-def _read_unfinished(
-    job: "JobFolder",
-    history: "Callable[[], Mapping[str, Float[np.ndarray, 'epochs']]]",
-    changed: "Callable[[], bool]",
-    before: "LatentAxes | None",
+def _add_unfinished(
+    seen: "Exploration", job: "JobFolder", before: "LatentAxes | None"
 ) -> "Exploration":
     """What there is of a training under way: only scores before its first epoch has ended."""
     from cryomix.commands.training_progress import held_out_column, read_progress
-    from cryomix.viewer.exploration import Exploration
 
     progress, found = read_progress(job)
-    decoding, columns = None, []
-    if found is not None:
-        decoding = _make_decoding(found.model, found.latent)
-        if before is not None:
-            decoding = replace(decoding, axes=decoding.axes.facing(before))
-        before = decoding.axes
-        columns = [*_axis_columns(job, decoding), held_out_column(found)]
-    again = partial(read_exploration, job, before)
-    return Exploration(
-        job.path, history, JobDesk(job), decoding, tuple(columns), changed=changed, again=again,
+    if found is None:
+        return replace(seen, progress=progress)
+    decoding = _make_decoding(found.model, found.latent)
+    if before is not None:
+        decoding = replace(decoding, axes=decoding.axes.facing(before))
+    return replace(
+        seen,
+        decoding=decoding,
+        columns=(*_axis_columns(job, decoding), held_out_column(found)),
+        again=partial(read_exploration, job, decoding.axes),
         progress=progress,
-    )  # fmt: skip
+    )
 
 
-def _results(job: "JobFolder") -> set[tuple[Path, int]]:
-    """Files that the explorer reads once, and when each was written."""
-    once = [job.model, job.latents, job.latent_std, job.information]
-    files = [*once, *job.analysis.rglob("*.npy"), job.domain_motions, *job.path.glob("particles.*")]
-    if not job.model.is_file():  # the last result of a training, before which no other is looked at
-        files = [job.training_state]
-    return {(path, path.stat().st_mtime_ns) for path in files if path.is_file()}
+def _look(job: "JobFolder") -> "Traces":
+    """When the files that the explorer reads were written, and how large those are that grow.
 
+    A file that goes away between its being found and its being looked at raises an `OSError`.
+    """
+    from cryomix.viewer.exploration import Traces
 
-def _has_changed(job: "JobFolder", before: set[tuple[Path, int]]) -> bool:
-    return _results(job) != before
+    once = [job.model, job.latents, job.latent_std, job.information, job.domain_motions]
+    results = [*once, *job.analysis.rglob("*.npy"), *job.path.glob("particles.*")]
+    if not job.model.is_file():  # the last result of a training; till then its state is looked at
+        results = [job.training_state]
+    maps = [*job.volumes.glob("*.mrc"), *job.selections.glob("*/*.mrc")]
+    return Traces(
+        frozenset((path, path.stat().st_mtime_ns) for path in results if path.is_file()),
+        frozenset((path, path.stat().st_mtime_ns) for path in maps),
+        frozenset((path, path.stat().st_size) for path in job.path.rglob(_PART)),
+    )
 
 
 class JobDesk:

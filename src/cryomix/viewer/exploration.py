@@ -117,6 +117,25 @@ class Desk(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Traces:
+    """Files of a job, each with a number that changes when it is written.
+
+    Attributes
+    ----------
+    results
+        What an `Exploration` is read from.
+    maps
+        What is read when it is asked for.
+    unfinished
+        What is being written, or was left by a program that was killed.
+    """
+
+    results: frozenset[tuple[Path, int]] = frozenset()
+    maps: frozenset[tuple[Path, int]] = frozenset()
+    unfinished: frozenset[tuple[Path, int]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Exploration:
     """All of it; before the first epoch of its training has ended a job has nothing.
 
@@ -134,8 +153,10 @@ class Exploration:
         Whatever the job has of them. Paths are latents in rows.
     maps
         Rebuilt from particles, by name, as they are there at each call; read when asked for.
-    changed
-        Whether the job has other results by now.
+    traces
+        Of the files, from before they were read.
+    look
+        Traces as they are now.
     again
         Reads all of it anew.
     progress
@@ -150,7 +171,8 @@ class Exploration:
     paths: Mapping[str, Float[np.ndarray, "steps latent"]] = field(default_factory=dict)
     motions: tuple[LocalMotion, ...] = ()
     maps: Callable[[], Mapping[str, Callable[[], Volume]]] = dict
-    changed: Callable[[], bool] = bool
+    traces: Traces = field(default_factory=Traces)
+    look: Callable[[], Traces] = Traces
     again: "Callable[[], Exploration] | None" = None
     progress: Progress | None = None
 
