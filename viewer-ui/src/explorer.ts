@@ -1,6 +1,7 @@
 /** The map of the particles beside the molecule, and what is done with both. */
 
 import { CommandList } from "./commandlist";
+import { Connection } from "./connection";
 import { MapControls, wireModel } from "./controls";
 import { Page, make, short } from "./dom";
 import { wireKeys } from "./keys";
@@ -9,7 +10,8 @@ import { mapLegend, modelLegend } from "./legend";
 import { ModelView } from "./modelview";
 import { MotionPanel } from "./motion";
 import { Overlay } from "./overlay";
-import { Answer, Connection, ENDED, Job } from "./protocol";
+import { Answer, Job } from "./protocol";
+import { renew } from "./renewal";
 import { wireSelection } from "./selectionpanel";
 import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
@@ -56,7 +58,8 @@ export class Explorer {
       this.view.refresh();
       this.overlay.draw();
     });
-    job.tasks.forEach((task) => this.commands.task(task));
+    this.commands.renew(job);
+    this.tellFacts();
     this.take(neutral);
   }
 
@@ -77,7 +80,16 @@ export class Explorer {
     return this.view.reference ? "A" : "neutral";
   }
 
-  private take(answer: Answer): void {
+  /** How much there is of everything. */
+  tellFacts(): void {
+    const { particles, latents, gaussians } = this.job;
+    const counts = [particles, latents, gaussians].map((count) => count.toLocaleString("en"));
+    this.page.element("facts").textContent =
+      `${counts[0]} particles · ${counts[1]} latents · ${counts[2]} Gaussians`;
+  }
+
+  /** Show a model, and say how many particles are near. */
+  take(answer: Answer): void {
     const { page } = this;
     this.motion.current = answer;
     this.view.show(answer.model);
@@ -100,14 +112,8 @@ export class Explorer {
       trace.latest = answer;
       mark("answered");
     };
-    connection.onClose = () => {
-      page.element("state").textContent = ENDED;
-      motion.stop();
-    };
-    connection.onChange = () => {
-      page.element("state").textContent =
-        "the job has new results: load this page again to see them";
-    };
+    connection.onLost = () => motion.stop();
+    connection.onJob = (job) => void renew(this, job);
     map.onCursor = (x, y) => {
       motion.stop();
       page.element("place").textContent = `${short(x)}, ${short(y)}`;
