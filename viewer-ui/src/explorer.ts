@@ -15,6 +15,7 @@ import { renew } from "./renewal";
 import { wireSelection } from "./selectionpanel";
 import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
+import { TrainingStrip } from "./trainingstrip";
 
 const FAR = 2; // times the usual reach: above, few particles are near
 
@@ -25,6 +26,7 @@ export class Explorer {
   readonly motion: MotionPanel;
   readonly controls: MapControls;
   readonly overlay: Overlay;
+  readonly strip: TrainingStrip;
 
   /** Of a job whose model of the neutral state is known. */
   constructor(
@@ -49,6 +51,7 @@ export class Explorer {
       project,
     );
     this.overlay = new Overlay(page, connection, this.view, (text) => this.say(text, true));
+    this.strip = new TrainingStrip(page, connection);
     this.listen();
     wireModel(this);
     wireSelection(this);
@@ -57,6 +60,7 @@ export class Explorer {
       this.map.draw();
       this.view.refresh();
       this.overlay.draw();
+      this.strip.draw();
     });
     this.commands.renew(job);
     this.tellFacts();
@@ -65,7 +69,8 @@ export class Explorer {
 
   /** Once the first map is there. */
   async ready(): Promise<void> {
-    await Promise.all([this.controls.showAxes(), this.overlay.refresh()]);
+    const { controls, overlay, strip, job } = this;
+    await Promise.all([controls.showAxes(), overlay.refresh(), strip.renew(job)]);
   }
 
   /** One line about what was done, or why not. */

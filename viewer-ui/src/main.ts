@@ -5,7 +5,6 @@ import { Page, make } from "./dom";
 import { Explorer } from "./explorer";
 import { wireHelp } from "./keys";
 import { watchTraining } from "./scores";
-import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
 
 async function start(page: Page): Promise<void> {
@@ -16,14 +15,10 @@ async function start(page: Page): Promise<void> {
     state.textContent = text;
     if (isLost) make("button", "Try now", state).onclick = () => connection.retry();
   };
-  const job = await connection.open();
+  let job = await connection.open();
   document.title = `${job.name} · cryomix`;
   page.element("title").textContent = job.name;
-  if (!job.particles) {
-    wireTheme(page, () => location.reload());
-    await watchTraining(page, connection, job.folder);
-    return;
-  }
+  if (!job.particles) job = await watchTraining(page, connection);
   const neutral = await connection.modelAt(new Array(job.latents).fill(0));
   const explorer = new Explorer(page, connection, connection.job, neutral);
   const { map, view, motion } = explorer;
