@@ -24,7 +24,8 @@ def numbers(page, of, name):
 
 def wait_for_map(page, latent):
     """The axes are the first two latents."""
-    wait_for(page, f"Math.abs(window.cryomix.map?.x[7] - {latent[7, 0]}) < 1e-5")
+    for axis, values in (("x", latent[:, 0]), ("y", latent[:, 1])):
+        wait_for(page, f"Math.abs(window.cryomix.map?.{axis}[7] - {values[7]}) < 1e-5")
     np.testing.assert_allclose(numbers(page, "map", "x"), latent[:, 0], rtol=1e-6)
     np.testing.assert_allclose(numbers(page, "map", "y"), latent[:, 1], rtol=1e-6)
 
@@ -66,6 +67,7 @@ def test_the_map_is_renewed_after_each_epoch_and_at_the_end(serve, open_page, tr
     assert page.evaluate("({...window.cryomix.map.frame})") == frame
     now = decoded(training, latent)
     assert np.abs(now - before).max() > 0.1
+    assert "usual distance" in page.inner_text("#reach")  # neighbours are known by then
     wait_for(page, "window.cryomix.view.due === 0")
     np.testing.assert_allclose(shown_center(page), now, atol=1e-4)
     pinned = numbers(page, "motion.pins.a.answer", "model.center").reshape(-1, 3)

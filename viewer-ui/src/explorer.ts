@@ -15,9 +15,9 @@ import { renew } from "./renewal";
 import { wireSelection } from "./selectionpanel";
 import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
-import { TrainingStrip } from "./trainingstrip";
 
 const FAR = 2; // times the usual reach: above, few particles are near
+const NEAR = 0.8;
 
 export class Explorer {
   readonly map: LatentMap;
@@ -26,7 +26,7 @@ export class Explorer {
   readonly motion: MotionPanel;
   readonly controls: MapControls;
   readonly overlay: Overlay;
-  readonly strip: TrainingStrip;
+  onRenewed: () => void = () => {}; // `job` has other content
 
   /** Of a job whose model of the neutral state is known. */
   constructor(
@@ -51,7 +51,6 @@ export class Explorer {
       project,
     );
     this.overlay = new Overlay(page, connection, this.view, (text) => this.say(text, true));
-    this.strip = new TrainingStrip(page, connection);
     this.listen();
     wireModel(this);
     wireSelection(this);
@@ -60,17 +59,14 @@ export class Explorer {
       this.map.draw();
       this.view.refresh();
       this.overlay.draw();
-      this.strip.draw();
     });
     this.commands.renew(job);
-    this.tellFacts();
     this.take(neutral);
   }
 
   /** Once the first map is there. */
   async ready(): Promise<void> {
-    const { controls, overlay, strip, job } = this;
-    await Promise.all([controls.showAxes(), overlay.refresh(), strip.renew(job)]);
+    await Promise.all([this.controls.showAxes(), this.overlay.refresh()]);
   }
 
   /** One line about what was done, or why not. */
@@ -85,27 +81,18 @@ export class Explorer {
     return this.view.reference ? "A" : "neutral";
   }
 
-  /** How much there is of everything. */
-  tellFacts(): void {
-    const { particles, latents, gaussians } = this.job;
-    const counts = [particles, latents, gaussians].map((count) => count.toLocaleString("en"));
-    this.page.element("facts").textContent =
-      `${counts[0]} particles · ${counts[1]} latents · ${counts[2]} Gaussians`;
-  }
-
   /** Show a model, and say how many particles are near. */
   take(answer: Answer): void {
     const { page } = this;
     this.motion.current = answer;
     this.view.show(answer.model);
     page.button("pin-a").disabled = page.button("pin-b").disabled = false;
-    const known = Number.isFinite(answer.reach);
     const note = page.element("reach");
-    note.textContent = known
-      ? `nearest particles reach ${short(answer.reach)} × as far as usual`
-      : "";
-    if (known && answer.reach > FAR)
-      make("div", "few particles here: extrapolated", note).className = "far";
+    note.replaceChildren();
+    if (!Number.isFinite(answer.reach)) return;
+    const far = answer.reach > FAR;
+    make("div", densityWords(answer.reach), note).className = far ? "far" : "";
+    make("div", `nearest 50 within ${short(answer.reach)} × the usual distance`, note);
   }
 
   private listen(): void {
@@ -136,4 +123,10 @@ export class Explorer {
     view.onDraw = () => mark("model");
     this.commands.onDone = () => void this.overlay.refresh();
   }
+}
+
+function densityWords(reach: number): string {
+  if (reach > FAR) return "few particles here: extrapolated";
+  if (reach > 1 / NEAR) return "fewer particles here than usual";
+  return reach < NEAR ? "many particles here" : "as many particles here as usual";
 }

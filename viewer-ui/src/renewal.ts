@@ -14,8 +14,7 @@ export async function renew(explorer: Explorer, told: Job): Promise<void> {
   commands.renew(job);
   if (before.maps !== job.maps || before.server !== job.server) void overlay.refresh();
   if (before.version !== job.version) {
-    explorer.tellFacts();
-    void explorer.strip.renew(job);
+    explorer.onRenewed();
     if (before.training && !job.training) explorer.say(TRAINED);
     if (before.particles !== job.particles) {
       map.selection.reset(job.particles);

@@ -18,7 +18,7 @@ export async function watchTraining(page: Page, connection: Connection): Promise
     const epochs = history.number?.length ?? 0;
     page.element("epoch").textContent = epochs
       ? `${connection.job.folder}: ${epochs} epochs; held-out score ${history.held_out_score.at(-1)!.toPrecision(4)}. Particles and models are shown when the training has ended: its states hold no latents.`
-      : `${connection.job.folder}: no epoch has ended yet. Then its particles and models are shown.`;
+      : `${connection.job.folder}: no epoch has ended yet. The first brings the map of the particles, and their models.`;
     drawScores(page, canvas, history);
   };
   const ready = new Promise<Job>((resolve) => {

@@ -14,7 +14,10 @@ export class TrainingStrip {
     private page: Page,
     private connection: Connection,
   ) {
-    new ResizeObserver(() => this.draw()).observe(this.canvas);
+    const draw = () => this.draw();
+    new ResizeObserver(draw).observe(this.canvas);
+    page.button("theme").addEventListener("click", draw);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   }
 
   /** Of the job as it is now; a job that is trained has no strip. */
@@ -22,12 +25,9 @@ export class TrainingStrip {
     const { page } = this;
     const { training, version } = job;
     page.element("strip").hidden = !training;
-    for (const [id, title] of [
-      ["keep", ""],
-      ["rebuild", ""],
-    ]) {
+    for (const id of ["keep", "rebuild"]) {
       page.button(id).disabled = training !== null;
-      page.button(id).title = training ? LATER : title;
+      page.button(id).title = training ? LATER : "";
     }
     if (!training) return;
     const { epoch, has_ended } = training;

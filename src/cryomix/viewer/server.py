@@ -52,12 +52,6 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
     def news() -> str:
         return json.dumps({"job": describe()})
 
-    def prove_token(request: Request) -> Response:
-        reason = refusal_of_strangers(request)
-        if reason is not None:
-            return _refusal(reason, 403)
-        return _content(prove(token, request.path_params["challenge"]).encode(), "text/plain")
-
     def show(request: Request) -> Response:
         name = request.path_params.get("name") or "index.html"
         kind = _TYPES.get(name[name.rfind(".") :], "application/octet-stream")
@@ -95,7 +89,7 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
         ("/{token}/{name}", show),
         ("/{rest:path}", show),
     ]
-    routes = [Route("/proof/{challenge}", prove_token)]
+    routes = [Route("/proof/{challenge}", _proof(token))]
     routes += [Route(path, _guarded(answer, token)) for path, answer in answers]
     return Starlette(lifespan=lifespan, routes=[WebSocketRoute("/{token}/talk", talk), *routes])
 
@@ -185,6 +179,16 @@ def _guarded(answer: Callable[[Request], Response], token: str) -> Callable[[Req
         return answer(request) if reason is None else _refusal(reason, 403)
 
     return guard
+
+
+def _proof(token: str) -> Callable[[Request], Response]:
+    def answer(request: Request) -> Response:
+        reason = refusal_of_strangers(request)
+        if reason is not None:
+            return _refusal(reason, 403)
+        return _content(prove(token, request.path_params["challenge"]).encode(), "text/plain")
+
+    return answer
 
 
 def _refusal(reason: str, status: int) -> Response:

@@ -61,7 +61,10 @@ class Session:
             return True
         self._problem, self._read = "", exploration.traces
         self._maps_read += exploration.traces.maps != before.maps
-        self.snapshot = Snapshot(exploration, self.snapshot)
+        snapshot = Snapshot(exploration, self.snapshot)
+        if exploration.decoding is not None:
+            await snapshot.everyone()  # till then the pages have the models of before
+        self.snapshot = snapshot
         return True
 
     def describe(self) -> dict[str, object]:
