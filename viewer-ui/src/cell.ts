@@ -7,9 +7,13 @@ import { Page } from "./dom";
 import { Explorer } from "./explorer";
 import { packBits, unpackBits } from "./protocol";
 import { start } from "./start";
-import pageStyle from "./style.css?inline";
 import SurfaceWorker from "./surface.worker.ts?worker&inline";
 
+const PAGE_STYLES = import.meta.glob<string>(["./*.css", "!./cell.css"], {
+  query: "?inline",
+  import: "default",
+  eager: true,
+});
 const TELL_EVERY = 120; // milliseconds, at most, while the place moves
 
 /** As anywidget calls it; what comes back ends it. */
@@ -41,7 +45,6 @@ function fill(el: HTMLElement, model: WidgetModel, reload: () => void): { close(
   });
   const comm = new Comm(model);
   void start(page, comm).then((explorer) => {
-    if (!explorer) return;
     share(explorer, comm);
     Object.assign(frame, { explorer }); // for tests
   });
@@ -57,7 +60,7 @@ function fill(el: HTMLElement, model: WidgetModel, reload: () => void): { close(
 /** What the page shows, without its head and its script. */
 function contents(): Node[] {
   const style = document.createElement("style");
-  style.textContent = forCell(pageStyle) + forCell(cellStyle);
+  style.textContent = [...Object.values(PAGE_STYLES), cellStyle].map(forCell).join("\n");
   const body = document.createElement("div");
   body.className = "body";
   const parsed = new DOMParser().parseFromString(markup, "text/html");

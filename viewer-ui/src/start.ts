@@ -6,12 +6,12 @@ import { Explorer } from "./explorer";
 import { wireHelp } from "./keys";
 import { Job } from "./protocol";
 import { watchTraining } from "./scores";
-import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
+import { TrainingStrip } from "./trainingstrip";
 import { Transport } from "./transport";
 
-/** Nothing comes back of a job that is being trained. */
-export async function start(page: Page, transport: Transport): Promise<Explorer | null> {
+/** Of a job that is being trained, once there are particles to explore. */
+export async function start(page: Page, transport: Transport): Promise<Explorer> {
   try {
     const explorer = await open(page, new Connection(transport));
     mark("ready");
@@ -22,7 +22,7 @@ export async function start(page: Page, transport: Transport): Promise<Explorer 
   }
 }
 
-async function open(page: Page, connection: Connection): Promise<Explorer | null> {
+async function open(page: Page, connection: Connection): Promise<Explorer> {
   wireHelp(page);
   connection.onState = (text, isLost) => {
     const state = page.element("state");
@@ -30,17 +30,17 @@ async function open(page: Page, connection: Connection): Promise<Explorer | null
     state.classList.toggle("bad", text !== "");
     if (isLost) make("button", "Try now", state).onclick = () => connection.retry();
   };
-  const job = await connection.open();
+  let job = await connection.open();
   page.host.entitle(job.name);
   page.element("title").textContent = job.name;
-  if (!job.particles) {
-    wireTheme(page, () => page.host.reload());
-    await watchTraining(page, connection, job.folder);
-    return null;
-  }
+  if (!job.particles) job = await watchTraining(page, connection);
   const neutral = await connection.modelAt(new Array(job.latents).fill(0));
   const explorer = new Explorer(page, connection, connection.job, neutral);
-  explorer.onRenewed = () => tellFacts(page, explorer.job);
+  const strip = new TrainingStrip(page, connection);
+  explorer.onRenewed = () => {
+    tellFacts(page, explorer.job);
+    void strip.renew(explorer.job);
+  };
   explorer.onRenewed();
   const { map, view, motion } = explorer;
   Object.assign(trace, { map, view, motion, connection });
