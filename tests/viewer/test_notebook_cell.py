@@ -69,7 +69,9 @@ def test_what_is_dragged_and_chosen_is_known_to_python(notebook, job, arm):
     np.testing.assert_allclose(shown, wanted, atol=1e-5)
     require_decoded(page, explorer, arm, shown)
     wait_until(page, lambda: np.array_equal(widget.latent, shown))
-    torch.testing.assert_close(widget.model().center, arm.decode(torch.from_numpy(shown)[None])[0].center)
+    torch.testing.assert_close(
+        widget.model().center, arm.decode(torch.from_numpy(shown)[None])[0].center
+    )
 
     page.click("[data-tool=lasso]")
     drag(page, 0, (0.3, 0.3), (0.6, 0.3), (0.6, 0.7))
@@ -110,7 +112,9 @@ def test_two_explorers_and_two_pages_of_one(notebook, job, bare_job):
     drag(page, 0, (0.6, 0.4), (0.62, 0.4))
     # The other page of the same widget follows; the other widget does not.
     wait_until(page, lambda: first.latent.any())
-    wait_for(page, f"{cells[1]}.motion.current.latent.join() === {cells[0]}.motion.current.latent.join()")
+    wait_for(
+        page, f"{cells[1]}.motion.current.latent.join() === {cells[0]}.motion.current.latent.join()"
+    )
     assert not second.latent.any()
     page.locator("#over").nth(2).focus()
     page.keyboard.press("l")

@@ -36,6 +36,7 @@ from cryomix.viewer.session import Session
 _LOOK_EVERY = 2.0  # seconds, for new results of the job
 _PATIENCE = 10.0  # seconds, for commands in the background to end
 _PAGE = files("cryomix.viewer") / "page"
+_ALIVE: "weakref.WeakSet[SessionWidget]" = weakref.WeakSet()  # to be closed
 _origin: ContextVar[str] = ContextVar("_origin", default="")  # the page that changes the state
 
 
@@ -71,10 +72,14 @@ class SessionWidget(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Stop what runs in the background, and take the explorer out of its cells."""
-        self._watching.cancel()
-        ending = asyncio.run_coroutine_threadsafe(self._session.background.close(), _start_loop())
-        with suppress(TimeoutError):
-            ending.result(_PATIENCE)
+        if self in _ALIVE:  # the end of an object closes it as well, once more or half made
+            _ALIVE.discard(self)
+            self._watching.cancel()
+            ending = asyncio.run_coroutine_threadsafe(
+                self._session.background.close(), _start_loop()
+            )
+            with suppress(TimeoutError):
+                ending.result(_PATIENCE)
         super().close()
 
     @traitlets.validate("latent")
@@ -230,9 +235,6 @@ def _start_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     Thread(target=loop.run_forever, name="cryomix explorer", daemon=True).start()
     return loop
-
-
-_ALIVE: "weakref.WeakSet[SessionWidget]" = weakref.WeakSet()
 
 
 @atexit.register
