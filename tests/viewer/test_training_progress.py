@@ -11,6 +11,7 @@ from cryomix.commands.exploration import read_exploration
 from cryomix.errors import CheckpointError
 from cryomix.files.checkpoint import read_tensors, write_array, write_tensors
 from cryomix.files.job import JobFolder
+from cryomix.files.run_record import write_run_record
 from cryomix.files.training import read_unfinished, write_state
 from cryomix.fitting.heterogeneity import TrainingState
 from cryomix.viewer.exploration import Progress
@@ -45,6 +46,23 @@ def test_the_latents_and_the_decoder_are_those_of_the_last_epoch(training):
     assert [column.name for column in seen.columns] == names
     assert np.flatnonzero(seen.column("held_out").read() == 2).tolist() == list(range(40))
     np.testing.assert_allclose(seen.column("latent2").read(), latent[:, 1])
+
+
+def test_columns_of_the_users_file_are_there_but_for_halves(training, tmp_path):
+    training.end_epoch()
+    star = tmp_path / "a.star"
+    head = ["data_particles", "", "loop_", "_rlnImageName #1", "_rlnDefocusU #2"]
+    rows = [f"{i + 1:06d}@a.mrcs {9000 + i}" for i in range(PARTICLES)]
+    star.write_text("\n".join([*head, *rows, ""]))
+    for half, there in ((None, True), ("even", False)):
+        options = {"particles": str(star), "half": half, "epochs": 4}
+        write_run_record(training.job.run_record, "train", options, [], 0, "cpu")
+        column = read_exploration(training.job).column("rlnDefocusU")
+        assert (column is not None) == there
+        if column is not None:
+            np.testing.assert_array_equal(column.read(), 9000 + np.arange(PARTICLES))
+    star.unlink()
+    assert read_exploration(training.job).column("rlnDefocusU") is None
 
 
 @pytest.mark.parametrize(("epochs", "decays", "ends"), [(3, 0, False), (3, 4, True), (4, 0, True)])

@@ -1,6 +1,7 @@
 """What the explorer shows of a job that is being trained: latents and decoder as they are."""
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +34,19 @@ def held_out_column(found: "UnfinishedTraining") -> "Column":
 
     part = 1.0 + found.held_out.astype("f8")
     return Column("held_out", "1 trains, 2 scores: part", "category", partial(part.copy))
+
+
+def find_trained_rows(job: "JobFolder") -> Path | None:
+    """The file whose rows are trained on; None where they are some of its rows, or it has gone."""
+    from cryomix.files.run_record import read_run_record
+
+    options = read_run_record(job.run_record).options
+    if "half" in options or not isinstance(options.get("particles"), str):
+        return None
+    source = Path(options["particles"])
+    expanded = job.expanded(source)
+    rows = expanded if expanded.is_file() else source
+    return rows if rows.is_file() else None
 
 
 def _most_epochs(job: "JobFolder") -> int:
