@@ -27,7 +27,7 @@ def training(tmp_path):
 
 def test_before_the_first_epoch_there_is_nothing(training):
     seen = read_exploration(training.job)
-    assert seen.progress == Progress(0, has_ended=False)
+    assert seen.progress == Progress(0, has_ended=False, written=0.0)
     assert seen.decoding is None
     assert seen.columns == ()
 
@@ -37,7 +37,8 @@ def test_the_latents_and_the_decoder_are_those_of_the_last_epoch(training):
     old = training.model.decode(PLACE)
     latent = training.end_epoch()
     seen = read_exploration(training.job)
-    assert seen.progress == Progress(2, has_ended=False)
+    written = training.job.training_state.stat().st_mtime
+    assert seen.progress == Progress(2, has_ended=False, written=written)
     np.testing.assert_array_equal(seen.decoding.latent, latent)
     now = seen.decoding.decode(PLACE)
     assert torch.equal(now.center, training.model.decode(PLACE).center)
@@ -69,7 +70,8 @@ def test_columns_of_the_users_file_are_there_but_for_halves(training, tmp_path):
 def test_the_last_epoch_is_told(training, epochs, decays, ends):
     for _ in range(epochs):
         training.end_epoch(decays=decays)
-    assert read_exploration(training.job).progress == Progress(epochs, has_ended=ends)
+    progress = read_exploration(training.job).progress
+    assert (progress.epoch, progress.has_ended) == (epochs, ends)
 
 
 def test_components_do_not_turn_round_between_epochs(training):
@@ -124,7 +126,8 @@ def test_results_that_are_not_the_last_are_not_looked_at(training):
 def test_selections_wait_for_the_end(training):
     training.end_epoch()
     session = Session(read_exploration(training.job), lambda task: None)
-    assert session.describe()["training"] == {"epoch": 1, "has_ended": False}
+    told = session.describe()["training"]
+    assert (told["epoch"], told["has_ended"]) == (1, False)
     asked = {"do": "keep", "name": "some", "rows": "AQAA" + "A" * 80}
     assert asyncio.run(session.act(asked)) == {
         "error": "selections can be written once the job is trained"

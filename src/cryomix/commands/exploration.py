@@ -76,7 +76,8 @@ def _add_unfinished(
 
     progress, found = read_progress(job)
     if found is None:
-        return replace(seen, progress=progress)
+        # Its state goes when the training ends, which may be now.
+        return read_exploration(job) if job.model.is_file() else replace(seen, progress=progress)
     decoding = _make_decoding(found.model, found.latent)
     if before is not None:
         decoding = replace(decoding, axes=decoding.axes.facing(before))
