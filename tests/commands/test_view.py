@@ -19,6 +19,7 @@ from cryomix.files.particle_file import number_columns
 from cryomix.files.run_record import write_run_record
 from cryomix.files.training import read_history, write_state
 from cryomix.fitting.heterogeneity import Epoch, TrainingState
+from cryomix.fitting.trained_model import ModelSettings
 
 
 @pytest.fixture
@@ -155,7 +156,8 @@ def test_number_columns_are_told_by_the_first_row(job):
 def test_scores_of_a_training_that_goes_on(job):
     assert read_history(job) == {}
     history = (Epoch(1, 2.0, 1.5, 0.1), Epoch(2, 3.0, 2.5, 0.1))
-    write_state(job.checkpoints / "state.safetensors", TrainingState({}, history, 0, 2.5))
+    settings = ModelSettings(24, 4.0, 10.0, 3.0, 2, 16, "snr", ("centers",))
+    write_state(job.training_state, TrainingState({}, history, 0, 2.5), settings)
     assert read_history(job)["held_out_score"].tolist() == [1.5, 2.5]
 
 

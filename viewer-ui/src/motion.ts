@@ -156,6 +156,7 @@ export class MotionPanel {
   }
 
   private tellPath(): void {
+    if (this.job.training) return; // those commands need the trained job, and it has other latents
     const name = this.page.select("path").value,
       folder = quoted(this.job.folder);
     const text = (pin: Pinned) =>
