@@ -15,6 +15,7 @@ async function start(page: Page): Promise<void> {
   connection.onState = (text, isLost) => {
     const state = page.element("state");
     state.textContent = text;
+    state.classList.toggle("bad", text !== "");
     if (isLost) make("button", "Try now", state).onclick = () => connection.retry();
   };
   let job = await connection.open();

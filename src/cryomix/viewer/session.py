@@ -18,6 +18,7 @@ from cryomix.viewer.exploration import Exploration
 from cryomix.viewer.frames import read_question, write_answer, write_map, write_stale
 from cryomix.viewer.snapshot import Snapshot
 
+_OF_PARTICLES = ("nearest", "keep", "rebuild")  # rows mean others in another version of the job
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -182,9 +183,9 @@ class Session:
             return {"error": " ".join(str(error).split())}
 
     async def _act(self, message: dict[str, object]) -> dict[str, object]:
-        if message.get("version", self.snapshot.version) != self.snapshot.version:
+        what, version = message.get("do"), self.snapshot.version
+        if what in _OF_PARTICLES and message.get("version", version) != version:
             raise OptionError("the job has new results: try again")
-        what = message.get("do")
         if what == "nearest":
             point = np.array(message["latent"], np.float32)
             if (
