@@ -29,6 +29,7 @@ export async function watchTraining(page: Page, connection: Connection): Promise
   await again();
   mark("ready");
   const timer = setInterval(again, EVERY);
+  page.onClose(() => clearInterval(timer));
   const resized = new ResizeObserver(again);
   resized.observe(canvas);
   const job = await ready;
