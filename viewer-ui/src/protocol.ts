@@ -5,6 +5,7 @@ export interface ColumnInfo {
   name: string;
   title: string;
   kind: ColumnKind;
+  groups: string[]; // names of the groups of a category, where they have any
 }
 export interface Motion {
   name: string;
@@ -18,6 +19,13 @@ export interface Task {
   state: string;
   line: string;
 }
+/** How far it has come; `written` is when the epoch ended, seconds since 1970. */
+export interface Training {
+  epoch: number;
+  has_ended: boolean;
+  written: number;
+}
+
 export interface Job {
   server: string; // another one for each start of the server
   page: string; // the version of the page that this server has
@@ -36,7 +44,7 @@ export interface Job {
   axes: { direction: number[]; offset: number }[];
   paths: Record<string, number[][]>;
   motions: Motion[];
-  training: { epoch: number; has_ended: boolean } | null; // null of a job that is trained
+  training: Training | null; // null of a job that is trained
 }
 
 /** One Gaussian model; lengths in Å. */

@@ -61,7 +61,7 @@ export function drawScores(page: Page, canvas: HTMLCanvasElement, history: Histo
     chart.line(color, values);
     // The names of both must be readable where the lines end alike.
     const other = ends[1 - i];
-    const away = Math.max(0, chart.letter - Math.abs(ends[i] - other)) / 2;
+    const away = Math.max(0, 1.15 * chart.letter - Math.abs(ends[i] - other)) / 2;
     const above = ends[i] < other || (ends[i] === other && i === 0);
     chart.name(told[i], color, values, above ? -away : away);
   });
