@@ -9,6 +9,7 @@ from page_state import wait_for
 from websockets.sync.server import serve
 
 PAGE = """<!doctype html><title>a notebook</title>
+<meta http-equiv="Content-Security-Policy" content="POLICY">
 <style>html { font-size: 10px } body { margin: 8px; color: COLOR; background: GROUND }</style>
 <p tabindex=0 id=other>another cell</p>
 <script type=module>
@@ -84,13 +85,14 @@ class Kernel:
 class Notebook:
     """A page with cells."""
 
-    def __init__(self, browser: Any, *, is_dark: bool = False) -> None:
+    def __init__(self, browser: Any, *, is_dark: bool = False, policy: str = "") -> None:
         self.complaints: list[str] = []
         self.page = browser.new_page(viewport={"width": 1040, "height": 800})
         self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         color, ground = ("#eee", "#111") if is_dark else ("#222", "#fff")
-        self.page.set_content(PAGE.replace("COLOR", color).replace("GROUND", ground))
+        look = PAGE.replace("COLOR", color).replace("GROUND", ground)
+        self.page.set_content(look.replace("POLICY", policy))
         wait_for(self.page, "window.isReady")
         self._kernels: dict[int, Kernel] = {}
         self._cells = 0

@@ -143,3 +143,13 @@ def test_a_dark_narrow_notebook_and_its_surfaces(browser, job):
     wait_for(page, f"{explorer}.view.moving.mesh.geometry.index?.count > 300")
     opened.end()
     assert opened.complaints == []
+
+
+def test_a_notebook_that_forbids_workers_shows_surfaces_too(browser, job):
+    opened = Notebook(browser, policy="worker-src 'none'")
+    explorer = opened.show(Explorer(job.path))
+    opened.page.select_option("#look", "surface")
+    wait_for(opened.page, f"{explorer}.view.moving.mesh.geometry.index?.count > 300")
+    opened.end()
+    assert all("worker-src" in complaint for complaint in opened.complaints)
+    assert opened.complaints

@@ -138,6 +138,9 @@ def test_the_selection_is_set_by_rows_or_by_a_mask(desk, job):
         with pytest.raises(OptionError, match=told):
             desk.widget.selection = wrong
     assert desk.widget.selection.size == 0
+    desk.widget.selection = [1, 2]
+    with pytest.raises(ValueError, match="read-only"):
+        desk.widget.selection[0] = 9
 
 
 def test_the_latent_is_set_and_decodes_to_the_model(desk, arm):

@@ -68,7 +68,7 @@ class SessionWidget(anywidget.AnyWidget):
 
     def model(self) -> GaussianModel:
         """The Gaussian model that is shown: that of `latent`."""
-        return self._session.snapshot.decoding.decode(torch.from_numpy(self.latent)[None])[0]
+        return self._session.snapshot.decoding.decode(torch.tensor(self.latent)[None])[0]
 
     def close(self) -> None:
         """Stop what runs in the background, and take the explorer out of its cells."""
@@ -88,14 +88,14 @@ class SessionWidget(anywidget.AnyWidget):
         value = np.array(proposal["value"], np.float32)
         if value.shape != (size,) or not np.isfinite(value).all():
             raise OptionError(f"latent must be {size} finite numbers, got {proposal['value']}")
-        return value
+        return _frozen(value)
 
     @traitlets.validate("selection")
     def _require_rows(self, proposal: Any) -> Int64[np.ndarray, "selected"]:
         count = self._sizes()[0]
         rows = np.asarray(proposal["value"])
         if rows.dtype == bool and rows.shape == (count,):
-            return np.flatnonzero(rows).astype(np.int64)
+            return _frozen(np.flatnonzero(rows).astype(np.int64))
         if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
             raise OptionError(
                 f"selection must be rows or a mask of {count} particles, got {rows.dtype} of "
@@ -106,7 +106,7 @@ class SessionWidget(anywidget.AnyWidget):
             raise OptionError(
                 f"rows of {count} particles go from 0 to {count - 1}, got {rows[0]} to {rows[-1]}"
             )
-        return rows
+        return _frozen(rows)
 
     @traitlets.observe("latent", "selection")
     def _put(self, change: Any) -> None:
@@ -207,6 +207,12 @@ class SessionWidget(anywidget.AnyWidget):
                     if self._sizes() != before:
                         self._forget()
                     self._say("", {"job": self._describe()})
+
+
+def _frozen(values: np.ndarray) -> np.ndarray:
+    """A change inside it would not be seen by the page."""
+    values.flags.writeable = False
+    return values
 
 
 def _read(session: Session, path: str) -> bytes:
