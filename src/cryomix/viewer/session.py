@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 
-from cryomix.errors import CheckpointError, CryomixError, OptionError
+from cryomix.errors import CryomixError, OptionError
 from cryomix.viewer.background import Background, Task
-from cryomix.viewer.exploration import Decoding, Exploration
+from cryomix.viewer.column_store import ColumnStore
+from cryomix.viewer.exploration import Decoding, Exploration, HalfMapCurve, Rule
 from cryomix.viewer.frames import Asked, Question, read_question, write_answer, write_map
 from cryomix.viewer.latent_axes import CROWD, Neighborhood
 
@@ -26,6 +27,7 @@ class Session:
         self.exploration = exploration
         self.background = Background(tell)
         self._maps: dict[tuple[str, ...], Neighborhood] = {}
+        self._columns = _store_of(exploration)
 
     def refresh(self, *, in_use: bool) -> None:
         """Read the job anew if it has changed.
@@ -37,6 +39,7 @@ class Session:
             return
         self.exploration = seen.again()
         self._maps.clear()
+        self._columns = _store_of(self.exploration)
 
     def describe(self) -> dict[str, object]:
         """What the page needs to know first."""
@@ -81,16 +84,27 @@ class Session:
     def column_bytes(self, name: str) -> bytes | None:
         """float32 per particle; None if there is no such column."""
         column = self.exploration.column(name)
-        if column is None:
-            return None
-        values = column.read()
-        if len(values) != len(self._decoding().latent):
-            raise CheckpointError(f"{name}: {len(values)} values for the particles of the job")
-        return values.astype("<f4").tobytes()
+        return None if column is None else self._columns.values(column).astype("<f4").tobytes()
 
-    def map_names(self) -> list[str]:
-        """Maps that there are now."""
-        return list(self.exploration.maps())
+    def groups(self, name: str) -> dict[str, object] | None:
+        """Names of the groups of a column, from 1; None if there is no such column."""
+        column = self.exploration.column(name)
+        return None if column is None else {"names": self._columns.names(column)}
+
+    def map_names(self) -> dict[str, object]:
+        """Maps that there are now, and those of which it is known how far their halves agree."""
+        return {"maps": list(self.exploration.maps()), "curves": list(self.exploration.curves())}
+
+    def curve(self, name: str) -> dict[str, object] | None:
+        """How far the half maps of a map agree; None if that is not known.
+
+        Raises
+        ------
+        CheckpointError
+            If its file cannot be read.
+        """
+        read = self.exploration.curves().get(name)
+        return None if read is None else _told(read())
 
     def map_bytes(self, name: str) -> bytes | None:
         """A map as a frame; None if there is none of this name.
@@ -155,17 +169,33 @@ class Session:
                 raise OptionError(
                     f"a name must be letters, digits, - and _, at most 64, got {name!r}"
                 )
-            rows = _unpack(str(message["rows"]), len(self._decoding().latent))
-            desk = self.exploration.desk
-            command = await asyncio.to_thread(desk.keep, name, rows)
-            if what == "keep":
-                return {"command": command, "scene": desk.scene(name)}
-            task = await self.background.start(desk.rebuild(name), partial(desk.clear, name))
-            return {"command": task.command, "scene": desk.scene(name)}
+            return await self._use(name, message, rebuild=what == "rebuild")
         if what == "cancel":
             self.background.cancel(int(str(message["task"])))
             return {}
         raise OptionError(f"the page asked for {what!r}, which is nothing that can be done")
+
+    async def _use(
+        self, name: str, message: dict[str, object], *, rebuild: bool
+    ) -> dict[str, object]:
+        """Keep a selection, and the rest if that is wanted, or rebuild a map from it."""
+        count = len(self._decoding().latent)
+        rows = _unpack(str(message["rows"]), count)
+        rest = np.setdiff1d(np.arange(count), rows) if message.get("rest") else None
+        if rest is not None and not len(rest):
+            raise OptionError("there is no rest: all particles are chosen")
+        desk, rule, condition = self.exploration.desk, _read_rule(message.get("rule")), None
+        if rule is not None:
+            condition = await asyncio.to_thread(desk.condition, rule, rows)
+        commands = [await asyncio.to_thread(desk.keep, name, rows, condition)]
+        if rest is not None:
+            commands.append(await asyncio.to_thread(desk.keep, f"{name}_rest", rest))
+        if rebuild:
+            task = await self.background.start(
+                desk.rebuild(name, condition), partial(desk.clear, name), desk.map_name(name)
+            )
+            commands = [task.command]
+        return {"commands": commands, "scene": desk.scene(name)}
 
     async def _latent(self, question: Question, decoding: Decoding) -> Float[np.ndarray, "latent"]:
         size = decoding.latent.shape[1]
@@ -187,7 +217,10 @@ class Session:
 
     def _neighborhood(self, columns: tuple[int, int]) -> Neighborhood:
         return Neighborhood(
-            np.stack([self.exploration.columns[number].read() for number in columns], axis=1)
+            np.stack(
+                [self._columns.values(self.exploration.columns[number]) for number in columns],
+                axis=1,
+            )
         )
 
     async def _everyone(self) -> Neighborhood:
@@ -200,6 +233,38 @@ class Session:
         if self.exploration.decoding is None:
             raise ValueError("this job has no model yet")
         return self.exploration.decoding
+
+
+def _read_rule(told: object) -> Rule | None:
+    """How the page says that the particles were chosen, if by one column."""
+    if told is None:
+        return None
+    if not isinstance(told, dict):
+        raise TypeError(f"a rule must be an object, got {told!r}")
+    low, high = (None if told.get(end) is None else float(told[end]) for end in ("low", "high"))
+    return Rule(str(told["column"]), tuple(int(each) for each in told.get("groups", ())), low, high)
+
+
+def _told(curve: HalfMapCurve) -> dict[str, object]:
+    """As JSON, which has no infinity: a resolution that there is not is null."""
+    reached = {"unmasked": curve.resolution_unmasked, "masked": curve.resolution}
+    return {
+        "file": curve.file,
+        "frequency": curve.frequency.tolist(),
+        "fsc": _plain(curve.unmasked),
+        "masked": _plain(curve.masked),
+        "particles": _plain(curve.particles),
+        "resolution": {name: _plain(np.array([value]))[0] for name, value in reached.items()},
+    }
+
+
+def _plain(values: Float[np.ndarray, "_"]) -> list[float | None]:
+    return [value if np.isfinite(value) else None for value in values.tolist()]
+
+
+def _store_of(exploration: Exploration) -> ColumnStore:
+    decoding = exploration.decoding
+    return ColumnStore(0 if decoding is None else len(decoding.latent))
 
 
 def _pack(rows: Int64[np.ndarray, "selected"], count: int) -> str:
