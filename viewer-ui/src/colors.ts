@@ -23,6 +23,8 @@ export const CATEGORIES = [
   "#8c6d46",
   "#7f8c8d",
 ].map(hexColor);
+// What stays where it is looks like the plain molecule; lightness tells the rest to everyone.
+const MOTION = ["#a9b6c1", "#f0c44c", "#ee8a12", "#d24a0f", "#b01545"].map(hexColor);
 // Anchors of viridis and of a blue-white-orange scale; a cyclic scale that ends as it begins.
 const VIRIDIS = [
   "#440154",
@@ -54,6 +56,7 @@ function scale(stops: Rgb[]): (t: number) => Rgb {
 }
 
 export const sequential = scale(VIRIDIS),
+  motion = scale(MOTION),
   cyclic = scale(CYCLIC),
   diverging = scale(DIVERGING);
 const light = scale(DENSITY_LIGHT),

@@ -108,8 +108,9 @@ export class MapControls {
 function firstAxes(job: Job): [string, string] {
   if (job.latents === 2) return ["latent1", "latent2"];
   const names = job.columns.map((info) => info.name);
-  if (names.includes("pca2")) return ["pca1", "pca2"];
-  return ["pca1", names.find((name) => name !== "pca1" && name !== "latent1") ?? "latent1"];
+  // One latent alone is a line: how sure it is of each particle makes a plane of it.
+  const second = ["pca2", "uncertainty", ...names.slice(1)].find((name) => names.includes(name));
+  return ["pca1", second ?? "pca1"];
 }
 
 function shadeOf(info: ColumnInfo, values: Float32Array): Shade {

@@ -15,6 +15,7 @@ import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
 
 const FAR = 2; // times the usual reach: above, few particles are near
+const NEAR = 0.8;
 
 export class Explorer {
   readonly map: LatentMap;
@@ -82,13 +83,12 @@ export class Explorer {
     this.motion.current = answer;
     this.view.show(answer.model);
     page.button("pin-a").disabled = page.button("pin-b").disabled = false;
-    const known = Number.isFinite(answer.reach);
     const note = page.element("reach");
-    note.textContent = known
-      ? `nearest particles reach ${short(answer.reach)} × as far as usual`
-      : "";
-    if (known && answer.reach > FAR)
-      make("div", "few particles here: extrapolated", note).className = "far";
+    note.replaceChildren();
+    if (!Number.isFinite(answer.reach)) return;
+    const far = answer.reach > FAR;
+    make("div", densityWords(answer.reach), note).className = far ? "far" : "";
+    make("div", `nearest 50 within ${short(answer.reach)} × the usual distance`, note);
   }
 
   private listen(): void {
@@ -125,4 +125,10 @@ export class Explorer {
     view.onDraw = () => mark("model");
     this.commands.onDone = () => void this.overlay.refresh();
   }
+}
+
+function densityWords(reach: number): string {
+  if (reach > FAR) return "few particles here: extrapolated";
+  if (reach > 1 / NEAR) return "fewer particles here than usual";
+  return reach < NEAR ? "many particles here" : "as many particles here as usual";
 }

@@ -1,6 +1,15 @@
 /** What the colours of the map and of the molecule mean. */
 
-import { CATEGORIES, Rgb, cyclic, density, diverging, gradient, sequential } from "./colors";
+import {
+  CATEGORIES,
+  Rgb,
+  cyclic,
+  density,
+  diverging,
+  gradient,
+  motion,
+  sequential,
+} from "./colors";
 import { make, short } from "./dom";
 import { LatentMap } from "./latentmap";
 import { ModelView } from "./modelview";
@@ -59,12 +68,12 @@ export function modelLegend(legend: HTMLElement, view: ModelView, reference: str
     ramp(
       legend,
       `A to B, Å; arrows × ${view.arrows.scale}`,
-      sequential,
+      motion,
       "0",
       short(view.quiver.longest),
     );
   if (view.tint === "displacement")
-    ramp(legend, `displacement from ${reference}, Å`, sequential, "0", short(view.most));
+    ramp(legend, `displacement from ${reference}, Å`, motion, "0", short(view.most));
   if (view.tint === "amplitude")
     ramp(legend, `amplitude less ${reference}'s, of a full one`, diverging, "−1", "+1");
 }

@@ -19,15 +19,21 @@ async function start(page: Page): Promise<void> {
     await watchTraining(page, connection, job.folder);
     return;
   }
-  const counts = [job.particles, job.latents, job.gaussians].map((n) => n.toLocaleString("en"));
-  page.element("facts").textContent =
-    `${counts[0]} particles · ${counts[1]} latents · ${counts[2]} Gaussians`;
+  page.element("facts").textContent = [
+    counted(job.particles, "particle"),
+    counted(job.latents, "latent"),
+    counted(job.gaussians, "Gaussian"),
+  ].join(" · ");
   await connection.open();
   const neutral = await connection.modelAt(new Array(job.latents).fill(0));
   const explorer = new Explorer(page, connection, job, neutral);
   const { map, view, motion } = explorer;
   Object.assign(trace, { map, view, motion, connection });
   await explorer.ready();
+}
+
+function counted(count: number, noun: string): string {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 const page = new Page(document, document.documentElement);

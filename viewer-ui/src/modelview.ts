@@ -11,7 +11,7 @@ import {
 } from "three";
 import { TrackballControls } from "three/addons/controls/TrackballControls.js";
 import { Ball, distance, placeOf } from "./balls";
-import { Rgb, diverging, hexColor, sequential } from "./colors";
+import { Rgb, diverging, hexColor, motion } from "./colors";
 import { Page } from "./dom";
 import { Pace } from "./pace";
 import { DensityMap, Model } from "./protocol";
@@ -185,7 +185,7 @@ export class ModelView {
         this.tint === "plain"
           ? plain
           : this.tint === "displacement"
-            ? sequential(change[i] / most)
+            ? motion(change[i] / most)
             : diverging(0.5 + (0.5 * change[i]) / most);
       for (let c = 0; c < 3; c++) colors[3 * i + c] = rgb[c] / 255;
     }

@@ -13,7 +13,7 @@ import {
 } from "three";
 import { mergeGeometries } from "three/addons/utils/BufferGeometryUtils.js";
 import { distance, placeOf } from "./balls";
-import { sequential } from "./colors";
+import { motion } from "./colors";
 import { Model } from "./protocol";
 
 export interface Arrows {
@@ -55,7 +55,7 @@ export class Quiver extends Group {
       const size = new Vector3(thick, Math.max(1e-3, way.length() * scale), thick);
       const turn = new Quaternion().setFromUnitVectors(up, way.normalize());
       mesh.setMatrixAt(k, new Matrix4().compose(start, turn, size));
-      const [r, g, b] = sequential(moved[i] / longest);
+      const [r, g, b] = motion(moved[i] / longest);
       mesh.setColorAt(k, new Color().setRGB(r / 255, g / 255, b / 255, "srgb"));
     });
     mesh.frustumCulled = false;

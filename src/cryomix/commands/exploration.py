@@ -249,7 +249,7 @@ def _found_columns(job: "JobFolder", decoding: "Decoding") -> "list[Column]":
     if job.latent_std.is_file():
         std = _require_rows(job.latent_std, read_array(job.latent_std), count).reshape(-1, size)
         spread = (std**2).mean(axis=1) ** 0.5
-        title = "uncertainty, r.m.s. of the latents'"
+        title = "uncertainty, r.m.s. over the latents"
         found.append(Column("uncertainty", title, "number", partial(_as_float, spread)))
     numbers = {
         "information": (job.information, "information in the image, nats"),
