@@ -3,14 +3,16 @@
 import { CommandList } from "./commandlist";
 import { MapControls, wireModel } from "./controls";
 import { Page, make, short } from "./dom";
+import { FscPanel } from "./fscplot";
 import { wireKeys } from "./keys";
 import { LatentMap } from "./latentmap";
-import { mapLegend, modelLegend } from "./legend";
+import { modelLegend } from "./legend";
+import { MapLegend } from "./maplegend";
 import { ModelView } from "./modelview";
 import { MotionPanel } from "./motion";
 import { Overlay } from "./overlay";
 import { Answer, Connection, ENDED, Job } from "./protocol";
-import { wireSelection } from "./selectionpanel";
+import { hasClusters, showCount, wireSelection } from "./selectionpanel";
 import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
 
@@ -24,6 +26,8 @@ export class Explorer {
   readonly motion: MotionPanel;
   readonly controls: MapControls;
   readonly overlay: Overlay;
+  readonly curves: FscPanel;
+  private legend: MapLegend;
 
   /** Of a job whose model of the neutral state is known. */
   constructor(
@@ -48,6 +52,8 @@ export class Explorer {
       project,
     );
     this.overlay = new Overlay(page, connection, this.view, (text) => this.say(text, true));
+    this.curves = new FscPanel(page, connection, (text) => this.say(text, true));
+    this.legend = new MapLegend(page, this.map);
     this.listen();
     wireModel(this);
     wireSelection(this);
@@ -56,6 +62,7 @@ export class Explorer {
       this.map.draw();
       this.view.refresh();
       this.overlay.draw();
+      this.curves.draw();
     });
     job.tasks.forEach((task) => this.commands.task(task));
     this.take(neutral);
@@ -64,6 +71,7 @@ export class Explorer {
   /** Once the first map is there. */
   async ready(): Promise<void> {
     await Promise.all([this.controls.showAxes(), this.overlay.refresh()]);
+    if (hasClusters(this.job)) await this.connection.column("cluster"); // to count the chosen ones
   }
 
   /** One line about what was done, or why not. */
@@ -114,16 +122,20 @@ export class Explorer {
       this.controls.ask(x, y);
     };
     map.onDraw = () => {
-      mapLegend(page.element("legend"), map);
+      this.legend.update();
       mark("map");
     };
     map.selection.onChange = () => {
-      page.element("chosen").textContent = map.selection.count.toLocaleString("en");
+      void showCount(this);
       map.draw();
     };
     view.onColors = () => modelLegend(page.element("model-legend"), view, this.referenceName);
     view.onDraw = () => mark("model");
+    this.overlay.onOffer = (names) => this.curves.offer(names);
+    this.overlay.onChoose = (name) => void this.curves.follow(name);
     this.commands.onDone = () => void this.overlay.refresh();
+    this.commands.onShowMap = (name) => void this.overlay.show(name);
+    this.commands.onShowCurve = (name) => void this.curves.open(name);
   }
 }
 

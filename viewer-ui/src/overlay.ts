@@ -5,6 +5,8 @@ import { ModelView } from "./modelview";
 import { Connection, DensityMap } from "./protocol";
 
 export class Overlay {
+  onChoose: (name: string) => void = () => {};
+  onOffer: (curves: string[]) => void = () => {};
   private shown: DensityMap | null = null;
   constructor(
     private page: Page,
@@ -18,7 +20,7 @@ export class Overlay {
 
   /** The maps that there are now; what is shown stays. */
   async refresh(): Promise<void> {
-    const names = await this.connection.mapNames();
+    const { maps: names, curves } = await this.connection.rebuilt();
     const before = this.page.select("overlay").value;
     options(
       this.page.select("overlay"),
@@ -26,6 +28,14 @@ export class Overlay {
       before,
     );
     this.page.element("overlay-label").hidden = !names.length;
+    this.onOffer(curves);
+  }
+
+  /** Lay a map that was just made over the model. */
+  async show(name: string): Promise<void> {
+    await this.refresh();
+    this.page.select("overlay").value = name;
+    await this.choose();
   }
 
   private async choose(): Promise<void> {
@@ -42,6 +52,7 @@ export class Overlay {
     if (map) this.page.input("contour").valueAsNumber = map.contour / map.most;
     this.page.element("contour-label").hidden = !map;
     this.draw();
+    if (map) this.onChoose(name);
   }
 
   draw(): void {

@@ -1,6 +1,6 @@
 /** The server as the page sees it: questions and answers in binary, everything else in JSON. */
 
-export type ColumnKind = "number" | "category" | "angle";
+export type ColumnKind = "number" | "category" | "angle" | "named";
 export interface ColumnInfo {
   name: string;
   title: string;
@@ -17,6 +17,9 @@ export interface Task {
   command: string;
   state: string;
   line: string;
+  makes: string | null; // name of the map that there is when it is done
+  share: number | null; // of what it counts now
+  left: number | null; // seconds
 }
 export interface Job {
   name: string;
@@ -82,6 +85,16 @@ export interface DensityMap {
   most: number;
   contour: number;
   value: Float32Array;
+}
+
+/** How far the half maps of a map agree; frequencies in 1/Å, resolutions in Å. */
+export interface Curve {
+  file: string;
+  frequency: number[];
+  fsc: (number | null)[];
+  masked: (number | null)[];
+  particles: (number | null)[];
+  resolution: { masked: number | null; unmasked: number | null };
 }
 
 function readMap(bytes: ArrayBuffer): DensityMap {
@@ -184,8 +197,19 @@ export class Connection {
     return found;
   }
 
-  async mapNames(): Promise<string[]> {
-    return (await fetchJson<{ maps: string[] }>("maps")).maps;
+  /** Names of the groups of a column that has them, the largest first. */
+  async groups(name: string): Promise<string[]> {
+    const told = await fetchJson<{ names: string[] }>("groups/" + encodeURIComponent(name));
+    return told.names;
+  }
+
+  /** Maps that there are now, and those of which it is known how far their halves agree. */
+  rebuilt(): Promise<{ maps: string[]; curves: string[] }> {
+    return fetchJson("maps");
+  }
+
+  curve(name: string): Promise<Curve> {
+    return fetchJson("curves/" + encodeURIComponent(name));
   }
 
   async map(name: string): Promise<DensityMap> {

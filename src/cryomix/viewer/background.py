@@ -67,6 +67,7 @@ class Task:
         self.line = line
         counted = _COUNTED.fullmatch(line)
         if counted is None:
+            self.progress = None
             return
         label, done, total = counted[1], int(counted[2]), int(counted[3])
         if self.progress is None or self.progress.label != label:
