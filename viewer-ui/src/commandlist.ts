@@ -1,13 +1,15 @@
 /** Everything that was done, as a command line that can be copied. */
 
 import { Page, make } from "./dom";
-import { Connection, Task } from "./protocol";
+import { Connection } from "./connection";
+import { Job, Task } from "./protocol";
 
 export class CommandList {
   onDone: (task: Task) => void = () => {};
   onShowMap: (name: string) => void = () => {};
   onShowCurve: (name: string) => void = () => {};
   private rows = new Map<string, HTMLLIElement>();
+  private server = ""; // whose tasks are numbered
   constructor(
     private page: Page,
     private connection: Connection,
@@ -19,9 +21,18 @@ export class CommandList {
     this.row(command, command, note, false);
   }
 
+  /** The tasks of the server of now; those of one that has ended have ended with it. */
+  renew(job: Job): void {
+    if (this.server !== job.server)
+      for (const row of this.rows.values()) if (row.dataset.state === "running") end(row);
+    this.server = job.server;
+    job.tasks.forEach((task) => this.task(task));
+  }
+
   task(task: Task): void {
     const note = noteOf(task);
-    const row = this.row(`task ${task.number}`, task.command, note, task.state === "running");
+    const key = `task ${task.number} ${this.server}`;
+    const row = this.row(key, task.command, note, task.state === "running");
     const before = row.dataset.state;
     row.dataset.state = task.state;
     this.bar(row, task);
@@ -75,6 +86,13 @@ export class CommandList {
     row.querySelector<HTMLButtonElement>(".cancel")!.hidden = !running;
     return row;
   }
+}
+
+function end(row: HTMLLIElement): void {
+  row.dataset.state = "ended";
+  row.querySelector("small")!.textContent = "ended with the server; nothing of it stays";
+  row.querySelector("progress")?.remove();
+  row.querySelector<HTMLButtonElement>(".cancel")!.hidden = true;
 }
 
 /** One line: what it said last, or how much there is to do. */

@@ -1,6 +1,7 @@
 /** The map of the particles beside the molecule, and what is done with both. */
 
 import { CommandList } from "./commandlist";
+import { Connection } from "./connection";
 import { MapControls, wireModel } from "./controls";
 import { Page, make, short } from "./dom";
 import { FscPanel } from "./fscplot";
@@ -11,7 +12,8 @@ import { MapLegend } from "./maplegend";
 import { ModelView } from "./modelview";
 import { MotionPanel } from "./motion";
 import { Overlay } from "./overlay";
-import { Answer, Connection, ENDED, Job } from "./protocol";
+import { Answer, Job } from "./protocol";
+import { renew } from "./renewal";
 import { hasClusters, showCount, wireSelection } from "./selectionpanel";
 import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
@@ -28,6 +30,7 @@ export class Explorer {
   readonly overlay: Overlay;
   readonly curves: FscPanel;
   private legend: MapLegend;
+  onRenewed: () => void = () => {}; // `job` has other content
 
   /** Of a job whose model of the neutral state is known. */
   constructor(
@@ -64,7 +67,7 @@ export class Explorer {
       this.overlay.draw();
       this.curves.draw();
     });
-    job.tasks.forEach((task) => this.commands.task(task));
+    this.commands.renew(job);
     this.take(neutral);
   }
 
@@ -86,7 +89,8 @@ export class Explorer {
     return this.view.reference ? "A" : "neutral";
   }
 
-  private take(answer: Answer): void {
+  /** Show a model, and say how many particles are near. */
+  take(answer: Answer): void {
     const { page } = this;
     this.motion.current = answer;
     this.view.show(answer.model);
@@ -108,14 +112,8 @@ export class Explorer {
       trace.latest = answer;
       mark("answered");
     };
-    connection.onClose = () => {
-      page.element("state").textContent = ENDED;
-      motion.stop();
-    };
-    connection.onChange = () => {
-      page.element("state").textContent =
-        "the job has new results: load this page again to see them";
-    };
+    connection.onLost = () => motion.stop();
+    connection.onJob = (job) => void renew(this, job);
     map.onCursor = (x, y) => {
       motion.stop();
       page.element("place").textContent = `${short(x)}, ${short(y)}`;

@@ -1,8 +1,9 @@
 /** How far half maps agree, against resolution: the map that is shown, and its like. */
 
 import { CATEGORIES } from "./colors";
+import { Connection } from "./connection";
 import { Page, make, short } from "./dom";
-import { Connection, Curve } from "./protocol";
+import { Curve } from "./protocol";
 
 const THRESHOLD = 0.143;
 const MOST = 24; // curves in one plot

@@ -113,7 +113,9 @@ export class MapLegend {
     const choose = (how: Combine) => this.chooseRange(shade, bound(from), bound(to), how);
     button.onclick = (event) => choose(combineOf(event));
     for (const field of [from, to])
-      field.onkeydown = (event) => event.key === "Enter" && choose(combineOf(event));
+      field.onkeydown = (event) => {
+        if (event.key === "Enter") choose(combineOf(event));
+      };
     wireHandles(low, high, from, to, choose);
   }
 

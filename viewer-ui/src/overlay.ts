@@ -1,8 +1,9 @@
 /** Maps that were rebuilt from particles, laid over the model. */
 
+import { Connection } from "./connection";
 import { Page, options } from "./dom";
 import { ModelView } from "./modelview";
-import { Connection, DensityMap } from "./protocol";
+import { DensityMap } from "./protocol";
 
 export class Overlay {
   onChoose: (name: string) => void = () => {};
@@ -18,9 +19,15 @@ export class Overlay {
     this.page.input("contour").oninput = () => this.draw();
   }
 
-  /** The maps that there are now; what is shown stays. */
+  /** The maps that there are now, each as it is now; the level stays. */
   async refresh(): Promise<void> {
-    const { maps: names, curves } = await this.connection.rebuilt();
+    let names: string[];
+    let curves: string[];
+    try {
+      ({ maps: names, curves } = await this.connection.rebuilt());
+    } catch (error) {
+      return this.fail(String(error));
+    }
     const before = this.page.select("overlay").value;
     options(
       this.page.select("overlay"),
@@ -29,6 +36,7 @@ export class Overlay {
     );
     this.page.element("overlay-label").hidden = !names.length;
     this.onOffer(curves);
+    if (before) await this.choose(before);
   }
 
   /** Lay a map that was just made over the model. */
@@ -38,7 +46,7 @@ export class Overlay {
     await this.choose();
   }
 
-  private async choose(): Promise<void> {
+  private async choose(before = ""): Promise<void> {
     const name = this.page.select("overlay").value;
     let map: DensityMap | null = null;
     try {
@@ -49,7 +57,7 @@ export class Overlay {
     }
     if (map && this.page.select("overlay").value !== name) return; // another was chosen meanwhile
     this.shown = map;
-    if (map) this.page.input("contour").valueAsNumber = map.contour / map.most;
+    if (map && name !== before) this.page.input("contour").valueAsNumber = map.contour / map.most;
     this.page.element("contour-label").hidden = !map;
     this.draw();
     if (map) this.onChoose(name);

@@ -51,6 +51,13 @@ export class Selection {
     this.apply(new Uint8Array(this.particles), "replace");
   }
 
+  /** Of other particles: what was chosen before means nothing. */
+  reset(particles: number): void {
+    this.particles = particles;
+    this.before = [];
+    this.set(new Uint8Array(particles), null);
+  }
+
   undo(): boolean {
     const last = this.before.pop();
     if (last) this.set(last.chosen, last.rule);

@@ -138,7 +138,7 @@ class Background:
         arguments
             All words but the first.
         clear
-            Takes away what it leaves if cancelled.
+            Takes away what it leaves unfinished.
         makes
             Name of the map that it makes.
         """
@@ -182,6 +182,7 @@ class Background:
         code = await task.process.wait()
         if task.state == "running":
             task.state = "failed" if code else "done"
-        elif code:
+        # Ctrl-C in a terminal ends the command as well, before it is cancelled.
+        if code:
             task.clear()
         self._tell(task)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import re
+import secrets
 from collections.abc import Callable
 from functools import partial
 
@@ -12,10 +13,9 @@ from jaxtyping import Float, Int64
 
 from cryomix.errors import CryomixError, OptionError
 from cryomix.viewer.background import Background, Task
-from cryomix.viewer.column_store import ColumnStore
-from cryomix.viewer.exploration import Decoding, Exploration, HalfMapCurve, Rule
-from cryomix.viewer.frames import Asked, Question, read_question, write_answer, write_map
-from cryomix.viewer.latent_axes import CROWD, Neighborhood
+from cryomix.viewer.exploration import Exploration, HalfMapCurve, Rule
+from cryomix.viewer.frames import read_question, write_answer, write_map, write_stale
+from cryomix.viewer.snapshot import Snapshot
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -24,27 +24,55 @@ class Session:
     """One job as it is looked at; several pages may share it."""
 
     def __init__(self, exploration: Exploration, tell: Callable[[Task], None]) -> None:
-        self.exploration = exploration
+        self.snapshot = Snapshot(exploration)
         self.background = Background(tell)
-        self._maps: dict[tuple[str, ...], Neighborhood] = {}
-        self._columns = _store_of(exploration)
+        self._name = secrets.token_hex(8)
+        self._looked = self._read = exploration.traces
+        self._maps_read = 0
+        self._problem = ""
 
-    def refresh(self, *, in_use: bool) -> None:
-        """Read the job anew if it has changed.
+    async def renew(self) -> bool:
+        """Read the job anew once it has changed and was left alone between two calls.
 
-        Pages that are `in_use` know columns by number: what they were told holds until they end.
+        Until then, and where the new files do not fit each other, all stays as it was read before.
+
+        Returns
+        -------
+        told
+            Whether `describe` says something else now.
         """
-        seen = self.exploration
-        if seen.again is None or (in_use and seen.decoding is not None) or not seen.changed():
-            return
-        self.exploration = seen.again()
-        self._maps.clear()
-        self._columns = _store_of(self.exploration)
+        seen = self.snapshot.exploration
+        now = await asyncio.to_thread(seen.look)
+        at_rest, self._looked = now == self._looked, now
+        before = self._read
+        if not at_rest or seen.again is None or now == before:
+            return False
+        self._read = now
+        if now.results == before.results:
+            self._maps_read += now.maps != before.maps
+            return now.maps != before.maps
+        try:
+            exploration = await asyncio.to_thread(seen.again)
+        except (CryomixError, OSError) as error:
+            self._problem = f"new results cannot be read: {' '.join(str(error).split())}"
+            return True
+        self._problem, self._read = "", exploration.traces
+        self._maps_read += exploration.traces.maps != before.maps
+        self.snapshot = Snapshot(exploration, self.snapshot)
+        return True
 
     def describe(self) -> dict[str, object]:
-        """What the page needs to know first."""
-        seen = self.exploration
+        """What the page needs to know first, and again whenever it changes.
+
+        ``server`` differs for each session, ``version`` for each reading of the job, ``maps`` when
+        a map was written. ``problem`` is why newer results are not shown, if there are any.
+        """
+        seen = self.snapshot.exploration
         told: dict[str, object] = {
+            "server": self._name,
+            "version": self.snapshot.version,
+            "maps": self._maps_read,
+            "problem": self._problem,
             "name": seen.folder.resolve().name,
             "folder": str(seen.folder),
             "columns": [
@@ -79,21 +107,26 @@ class Session:
 
     def history(self) -> dict[str, list[float]]:
         """Scores per epoch, as they are now."""
-        return {name: values.tolist() for name, values in self.exploration.history().items()}
+        return {
+            name: values.tolist() for name, values in self.snapshot.exploration.history().items()
+        }
 
     def column_bytes(self, name: str) -> bytes | None:
         """float32 per particle; None if there is no such column."""
-        column = self.exploration.column(name)
-        return None if column is None else self._columns.values(column).astype("<f4").tobytes()
+        column = self.snapshot.exploration.column(name)
+        if column is None:
+            return None
+        return self.snapshot.columns.values(column).astype("<f4").tobytes()
 
     def groups(self, name: str) -> dict[str, object] | None:
         """Names of the groups of a column, from 1; None if there is no such column."""
-        column = self.exploration.column(name)
-        return None if column is None else {"names": self._columns.names(column)}
+        column = self.snapshot.exploration.column(name)
+        return None if column is None else {"names": self.snapshot.columns.names(column)}
 
     def map_names(self) -> dict[str, object]:
         """Maps that there are now, and those of which it is known how far their halves agree."""
-        return {"maps": list(self.exploration.maps()), "curves": list(self.exploration.curves())}
+        seen = self.snapshot.exploration
+        return {"maps": list(seen.maps()), "curves": list(seen.curves())}
 
     def curve(self, name: str) -> dict[str, object] | None:
         """How far the half maps of a map agree; None if that is not known.
@@ -103,7 +136,7 @@ class Session:
         CheckpointError
             If its file cannot be read.
         """
-        read = self.exploration.curves().get(name)
+        read = self.snapshot.exploration.curves().get(name)
         return None if read is None else _told(read())
 
     def map_bytes(self, name: str) -> bytes | None:
@@ -116,7 +149,7 @@ class Session:
         OptionError
             If it has no positive density.
         """
-        read = self.exploration.maps().get(name)
+        read = self.snapshot.exploration.maps().get(name)
         if read is None:
             return None
         try:
@@ -125,25 +158,26 @@ class Session:
             raise OptionError(f"{name}: cannot be shown: {error}") from error
 
     async def answer(self, frame: bytes) -> bytes:
-        """The Gaussians at the place that is asked for.
+        """The model at the place that a frame asks for.
+
+        A question of another version of the job is answered by that it must be asked anew.
 
         Raises
         ------
         ValueError
-            If the frame is no question that this job can answer.
+            If it is no question, or there is no such place.
         """
-        question = read_question(frame)
-        decoding = self._decoding()
-        latent = await self._latent(question, decoding)
-        model = decoding.decode(torch.from_numpy(latent)[None])[0]
-        everyone = self._maps.get(("latent",))
-        reach = float("nan") if everyone is None else everyone.reach(latent)
-        return write_answer(question.number, latent, model, reach)
+        question, seen = read_question(frame), self.snapshot
+        if question.version != seen.version:
+            return write_stale(question.number)
+        latent = await seen.latent(question)
+        model = seen.decoding.decode(torch.from_numpy(latent)[None])[0]
+        return write_answer(question.number, latent, model, seen.reach(latent))
 
     async def prepare(self) -> None:
         """Find the neighbours of every particle, which answers do not wait for."""
-        if self.exploration.decoding is not None:
-            await self._everyone()
+        if self.snapshot.exploration.decoding is not None:
+            await self.snapshot.everyone()
 
     async def act(self, message: dict[str, object]) -> dict[str, object]:
         """Do what the page asks; ``error`` is the one line of a mistake."""
@@ -153,16 +187,21 @@ class Session:
             return {"error": " ".join(str(error).split())}
 
     async def _act(self, message: dict[str, object]) -> dict[str, object]:
+        if message.get("version", self.snapshot.version) != self.snapshot.version:
+            raise OptionError("the job has new results: try again")
         what = message.get("do")
         if what == "nearest":
             point = np.array(message["latent"], np.float32)
-            if point.shape != self._decoding().latent.shape[1:] or not np.isfinite(point).all():
+            if (
+                point.shape != self.snapshot.decoding.latent.shape[1:]
+                or not np.isfinite(point).all()
+            ):
                 raise OptionError(f"a latent of this job was expected, got {message['latent']}")
             count = int(str(message["count"]))
             if count < 1:
                 raise OptionError(f"the number of particles must be at least 1, got {count}")
-            rows = (await self._everyone()).nearest(point, count)
-            return {"rows": _pack(rows, len(self._decoding().latent))}
+            rows = (await self.snapshot.everyone()).nearest(point, count)
+            return {"rows": _pack(rows, len(self.snapshot.decoding.latent))}
         if what in ("keep", "rebuild"):
             name = str(message["name"])
             if not _NAME.fullmatch(name):
@@ -170,6 +209,8 @@ class Session:
                     f"a name must be letters, digits, - and _, at most 64, got {name!r}"
                 )
             return await self._use(name, message, rebuild=what == "rebuild")
+        if what == "pulse":
+            return {}
         if what == "cancel":
             self.background.cancel(int(str(message["task"])))
             return {}
@@ -179,12 +220,13 @@ class Session:
         self, name: str, message: dict[str, object], *, rebuild: bool
     ) -> dict[str, object]:
         """Keep a selection, and the rest if that is wanted, or rebuild a map from it."""
-        count = len(self._decoding().latent)
+        count = len(self.snapshot.decoding.latent)
         rows = _unpack(str(message["rows"]), count)
         rest = np.setdiff1d(np.arange(count), rows) if message.get("rest") else None
         if rest is not None and not len(rest):
             raise OptionError("there is no rest: all particles are chosen")
-        desk, rule, condition = self.exploration.desk, _read_rule(message.get("rule")), None
+        desk, condition = self.snapshot.exploration.desk, None
+        rule = _read_rule(message.get("rule"))
         if rule is not None:
             condition = await asyncio.to_thread(desk.condition, rule, rows)
         commands = [await asyncio.to_thread(desk.keep, name, rows, condition)]
@@ -196,43 +238,6 @@ class Session:
             )
             commands = [task.command]
         return {"commands": commands, "scene": desk.scene(name)}
-
-    async def _latent(self, question: Question, decoding: Decoding) -> Float[np.ndarray, "latent"]:
-        size = decoding.latent.shape[1]
-        if len(question.value) != (size if question.kind is Asked.LATENT else 2):
-            raise ValueError(f"{len(question.value)} numbers are no {question.kind.name}")
-        if question.kind is Asked.LATENT:
-            return question.value
-        columns = self.exploration.columns
-        if max(question.columns) >= len(columns):
-            raise ValueError(f"there are {len(columns)} columns, got {max(question.columns)}")
-        names = tuple(columns[number].name for number in question.columns)
-        if question.kind is Asked.IN_PLANE and decoding.axes.has(names):
-            return decoding.axes.lift(names, question.value)
-        if names not in self._maps:
-            self._maps[names] = await asyncio.to_thread(self._neighborhood, question.columns)
-        near = self._maps[names].nearest(question.value, CROWD)
-        mean: Float[np.ndarray, "latent"] = decoding.latent[near].mean(axis=0)
-        return mean.astype(np.float32)
-
-    def _neighborhood(self, columns: tuple[int, int]) -> Neighborhood:
-        return Neighborhood(
-            np.stack(
-                [self._columns.values(self.exploration.columns[number]) for number in columns],
-                axis=1,
-            )
-        )
-
-    async def _everyone(self) -> Neighborhood:
-        if ("latent",) not in self._maps:
-            latent = self._decoding().latent
-            self._maps["latent",] = await asyncio.to_thread(Neighborhood, latent)
-        return self._maps["latent",]
-
-    def _decoding(self) -> Decoding:
-        if self.exploration.decoding is None:
-            raise ValueError("this job has no model yet")
-        return self.exploration.decoding
 
 
 def _read_rule(told: object) -> Rule | None:
@@ -260,11 +265,6 @@ def _told(curve: HalfMapCurve) -> dict[str, object]:
 
 def _plain(values: Float[np.ndarray, "_"]) -> list[float | None]:
     return [value if np.isfinite(value) else None for value in values.tolist()]
-
-
-def _store_of(exploration: Exploration) -> ColumnStore:
-    decoding = exploration.decoding
-    return ColumnStore(0 if decoding is None else len(decoding.latent))
 
 
 def _pack(rows: Int64[np.ndarray, "selected"], count: int) -> str:
