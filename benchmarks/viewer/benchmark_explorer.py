@@ -103,7 +103,7 @@ def make_job(job: JobFolder, particles: int, gaussians: int) -> JobFolder:
     )
     model = TrainedModel(settings, neutral, Spectrum(rings, rings, rings, torch.tensor(0.01)))
     write_model(job.model, model)
-    write_run_record(job.run_record, "train", {}, [], 0, "cpu")
+    write_run_record(job.run_record, "train", {"particles": "particles.star"}, [], 0, "cpu")
     return job
 
 

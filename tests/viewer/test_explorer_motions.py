@@ -186,7 +186,7 @@ def test_a_rebuild_is_shown_and_can_be_cancelled_or_looked_at(serve, open_page, 
     page.click("#commands [data-state=done] >> text=Show map")
     wait_for(page, "window.cryomix.view.mapBall.mesh.visible")
     assert page.input_value("#overlay") == "selection few"
-    page.click("#commands [data-state=done] >> text=FSC")
+    page.click('#commands [data-state=done] button:text-is("FSC")')
     wait_for(page, "document.getElementById('fsc-name').textContent === 'selection few'")
     entry = read_volume_list(job.selections / "few")["selection"]
     facts = page.inner_text("#fsc-facts")
