@@ -90,7 +90,7 @@ export class CommandList {
 
 function end(row: HTMLLIElement): void {
   row.dataset.state = "ended";
-  row.querySelector("small")!.textContent = "ended with the server; nothing of it stays";
+  row.querySelector("small")!.textContent = "ended with the server";
   row.querySelector("progress")?.remove();
   row.querySelector<HTMLButtonElement>(".cancel")!.hidden = true;
 }

@@ -39,6 +39,7 @@ export interface Job {
   axes: { direction: number[]; offset: number }[];
   paths: Record<string, number[][]>;
   motions: Motion[];
+  training: { epoch: number; has_ended: boolean } | null; // null of a job that is trained
 }
 
 /** One Gaussian model; lengths in Å. */

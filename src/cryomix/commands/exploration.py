@@ -1,6 +1,7 @@
 """What the explorer shows of a job, read from its folder; what is not there is left out."""
 
 import shlex
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
 
     from cryomix.files.job import JobFolder
+    from cryomix.fitting.trained_model import TrainedModel
     from cryomix.viewer.exploration import (
         Column,
         Decoding,
@@ -20,13 +22,16 @@ if TYPE_CHECKING:
         Rule,
         Traces,
     )
+    from cryomix.viewer.latent_axes import LatentAxes
 
 _PART = ".*.part"  # files that have not taken their names yet
 _ENDS = (1, 99)  # percentiles that a slider goes between
 
 
-def read_exploration(job: "JobFolder") -> "Exploration":
+def read_exploration(job: "JobFolder", before: "LatentAxes | None" = None) -> "Exploration":
     """All that can be seen of `job`.
+
+    While it is being trained its principal components have the signs that they had `before`.
 
     Raises
     ------
@@ -35,30 +40,49 @@ def read_exploration(job: "JobFolder") -> "Exploration":
     """
     from cryomix.commands.rebuilt_maps import find_curves, find_maps
     from cryomix.files.checkpoint import read_array
-    from cryomix.files.training import read_history
+    from cryomix.files.training import read_history, read_latents, read_model
     from cryomix.viewer.exploration import Exploration
 
-    history = partial(read_history, job)
-    # Before anything is read: what is written meanwhile is a change.
-    traces, look, again = _look(job), partial(_look, job), partial(read_exploration, job)
+    # Traces before anything is read: what is written meanwhile is a change.
+    seen = Exploration(
+        job.path, partial(read_history, job), JobDesk(job), traces=_look(job),
+        look=partial(_look, job), again=partial(read_exploration, job),
+    )  # fmt: skip
     if not (job.model.is_file() and job.latents.is_file()):
-        return Exploration(job.path, history, JobDesk(job), traces=traces, look=look, again=again)
-    decoding = _read_decoding(job)
+        return _add_unfinished(seen, job, before)
+    model = read_model(job.model)
+    decoding = _make_decoding(model, read_latents(job.latents, model.settings.latent_size))
     size = decoding.latent.shape[1]
     paths = {path.stem: read_array(path) for path in sorted(job.trajectories.glob("*.npy"))}
-    return Exploration(
-        job.path,
-        history,
-        JobDesk(job),
-        decoding,
-        tuple(_columns(job, decoding)),
-        {name: path for name, path in paths.items() if path.ndim == 2 and path.shape[1] == size},
-        _read_motions(job),
-        partial(find_maps, job),
-        partial(find_curves, job),
-        traces,
-        look,
-        again,
+    return replace(
+        seen,
+        decoding=decoding,
+        columns=tuple(_columns(job, decoding)),
+        paths={k: path for k, path in paths.items() if path.ndim == 2 and path.shape[1] == size},
+        motions=_read_motions(job),
+        maps=partial(find_maps, job),
+        curves=partial(find_curves, job),
+    )
+
+
+def _add_unfinished(
+    seen: "Exploration", job: "JobFolder", before: "LatentAxes | None"
+) -> "Exploration":
+    """What there is of a training under way: only scores before its first epoch has ended."""
+    from cryomix.commands.training_progress import held_out_column, read_progress
+
+    progress, found = read_progress(job)
+    if found is None:
+        return replace(seen, progress=progress)
+    decoding = _make_decoding(found.model, found.latent)
+    if before is not None:
+        decoding = replace(decoding, axes=decoding.axes.facing(before))
+    return replace(
+        seen,
+        decoding=decoding,
+        columns=(*_axis_columns(job, decoding), held_out_column(found)),
+        again=partial(read_exploration, job, decoding.axes),
+        progress=progress,
     )
 
 
@@ -72,6 +96,8 @@ def _look(job: "JobFolder") -> "Traces":
     once = [job.model, job.latents, job.latent_std, job.information, job.image_score]
     once.append(job.domain_motions)
     results = [*once, *job.analysis.rglob("*.npy"), *job.path.glob("particles.*")]
+    if not job.model.is_file():  # the last result of a training; till then its state is looked at
+        results = [job.training_state]
     maps = [*job.volumes.glob("*.mrc"), *job.selections.glob("*/*.mrc")]
     return Traces(
         frozenset((path, path.stat().st_mtime_ns) for path in results if path.is_file()),
@@ -193,18 +219,17 @@ def _particle_file(job: "JobFolder") -> Path | None:
         return None
 
 
-def _read_decoding(job: "JobFolder") -> "Decoding":
+def _make_decoding(
+    model: "TrainedModel", latent: "Float[np.ndarray, 'particles latent']"
+) -> "Decoding":
     import numpy as np
     import torch
 
-    from cryomix.files.training import read_latents, read_model
     from cryomix.latent.reduction import fit_pca
     from cryomix.viewer.exploration import Decoding
     from cryomix.viewer.latent_axes import LatentAxes
 
-    model = read_model(job.model)
     size = model.settings.latent_size
-    latent = read_latents(job.latents, size)
     pca = fit_pca(torch.from_numpy(latent))
     if pca.basis is None or pca.mean is None:
         raise RuntimeError("principal components without axes")

@@ -45,7 +45,7 @@ class Task:
     process: asyncio.subprocess.Process
     clear: Callable[[], None]
     makes: str | None = None
-    progress: "Progress | None" = None
+    progress: "Pace | None" = None
 
     def told(self) -> dict[str, object]:
         """As the page is told."""
@@ -71,13 +71,13 @@ class Task:
             return
         label, done, total = counted[1], int(counted[2]), int(counted[3])
         if self.progress is None or self.progress.label != label:
-            self.progress = Progress(label, done, total, done, now, now)
+            self.progress = Pace(label, done, total, done, now, now)
         else:
             self.progress = replace(self.progress, done=done, total=total, now=now)
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Pace:
     """What is counted, where it stood when it was first told, and where it stands now.
 
     Attributes
