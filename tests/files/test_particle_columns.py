@@ -9,7 +9,13 @@ from files_of_others import CryosparcFile, save_table
 
 from cryomix.errors import InputFileError
 from cryomix.files import text_column
-from cryomix.files.particle_file import columns_of_numbers, read_column, read_text_column
+from cryomix.files.particle_file import (
+    columns_of_numbers,
+    read_column,
+    read_directions,
+    read_particles,
+    read_text_column,
+)
 
 
 def texts_of(path, name):
@@ -53,6 +59,19 @@ def test_a_number_that_is_none_is_named_by_its_row(tmp_path):
     file.set("ctf/df1_A", 1.0, np.nan, 2.0)
     with pytest.raises(InputFileError, match=r"ctf/df1_A must be finite, got \[nan\] in row 2"):
         read_column(file.write(), "ctf/df1_A")
+
+
+def test_directions_are_those_of_the_poses(tmp_path):
+    generator = np.random.default_rng(1)
+    file = CryosparcFile(tmp_path)
+    file.fields["alignments3D/pose"] = generator.normal(size=(3, 3)).astype("<f4")
+    path = file.write()
+    rotation = read_particles(path).poses.rotation.double().numpy()
+    azimuth, tilt = np.radians(read_directions(path)).T
+    # The last row of model → view is the direction of the beam in the model.
+    seen = np.stack([np.sin(tilt) * np.cos(azimuth), np.sin(tilt) * np.sin(azimuth), np.cos(tilt)])
+    np.testing.assert_allclose(seen.T, rotation[:, 2], atol=1e-6)
+    assert read_directions(tmp_path / "a.star") is None
 
 
 def test_keys_of_a_list_of_eman2(tmp_path):

@@ -4,7 +4,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cryomix.errors import MissingColumnError
+
 if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
+
     from cryomix.viewer.exploration import Column, Groups, Kind
 
 _TITLES = {
@@ -43,7 +48,28 @@ def find_columns(source: Path) -> "list[Column]":
         else:
             kind: Kind = "angle" if name in _GOES_ROUND else "number"
             columns.append(Column(name, title, kind, partial(read_column, source, name)))
-    return columns
+    return [*_direction_columns(source), *columns]
+
+
+def _direction_columns(source: Path) -> "list[Column]":
+    """Of programs that keep no angles but poses."""
+    from cryomix.files.particle_file import read_directions
+    from cryomix.viewer.exploration import Column
+
+    if source.suffix != ".cs":
+        return []
+
+    def read(axis: int) -> "Float[np.ndarray, 'particles']":
+        directions = read_directions(source)
+        if directions is None:
+            raise MissingColumnError(f"{source}: has no poses")
+        return directions[:, axis]
+
+    kinds: list[tuple[str, Kind]] = [("azimuth", "angle"), ("tilt", "number")]
+    return [
+        Column(f"direction {name}", f"viewing direction: {name}, °", kind, partial(read, axis))
+        for axis, (name, kind) in enumerate(kinds)
+    ]
 
 
 def _read_groups(source: Path, name: str) -> "Groups":

@@ -14,8 +14,6 @@ from torch import Tensor
 from cryomix.errors import BoxMismatchError, DataWarning, InputFileError, OutputError
 from cryomix.files.cryosparc_table import (
     CryosparcTable,
-    read_field,
-    read_fields,
     read_rows,
     read_table,
     with_fields,
@@ -24,7 +22,6 @@ from cryomix.files.cryosparc_table import (
 from cryomix.files.image_names import open_sections
 from cryomix.files.mrc import MrcStack
 from cryomix.files.sampled_images import put_on_one_grid
-from cryomix.files.text_column import TextColumn, TextNumbers
 from cryomix.geometry.poses import Poses, turn, turn_between
 from cryomix.imaging.ctf import Ctf
 from cryomix.imaging.particles import Particles
@@ -126,51 +123,6 @@ def read_poses(path: Path) -> Poses:
     _refuse_classes(table)
     table.require(_POSE_NEEDS)
     return _poses(table)
-
-
-def read_column(path: Path, name: str) -> Float64[np.ndarray, "particles"]:
-    """One field of one number per particle, of the file or of a passthrough file beside it.
-
-    Raises
-    ------
-    MissingColumnError
-        If there is none of this name.
-    InputFileError
-        If it does not hold one finite number per particle.
-    """
-    if name not in read_fields(path):
-        table = read_table(path, (name,))
-        table.require((name,))
-        return table.numbers(name)[:, 0]
-    values = np.concatenate([*read_field(path, name)])
-    alone = np.empty(len(values), [(name, values.dtype, values.shape[1:])])
-    alone[name] = values
-    return CryosparcTable(path, alone, frozenset({name})).numbers(name)[:, 0]
-
-
-def read_text_column(path: Path, name: str) -> TextColumn:
-    """One field of the file, of texts or of whole numbers, as texts.
-
-    Raises
-    ------
-    InputFileError
-        If the file is malformed, or there are too many different texts.
-    """
-    numbers = TextNumbers(path, name)
-    return numbers.column([numbers.of(_texts(part)) for part in read_field(path, name)])
-
-
-def columns_of_numbers(path: Path) -> dict[str, bool]:
-    """Fields of one value per particle: whether each holds numbers, rather than texts or uids."""
-    single = {name: kind for name, kind in read_fields(path).items() if kind.shape == ()}
-    # A uid has more digits than a number on a screen or in float32 can have.
-    return {name: kind.kind in "fiub" and "uid" not in name for name, kind in single.items()}
-
-
-def _texts(values: Shaped[np.ndarray, "rows"]) -> list[str]:
-    if values.dtype.kind == "S":
-        return [text.decode("utf-8", "surrogateescape") for text in values.tolist()]
-    return [str(value) for value in values.tolist()]
 
 
 def write_particles(

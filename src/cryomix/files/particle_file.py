@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64, Shaped
 from cryomix.errors import InputFileError, OutputError
 from cryomix.files import (
     cryosparc,
+    cryosparc_columns,
     eman2,
     eman2_latents,
     relion,
@@ -65,7 +66,7 @@ def read_column(path: Path, name: str) -> Float[np.ndarray, "particles"]:
         If it does not hold numbers.
     """
     if is_cryosparc(path):
-        return cryosparc.read_column(path, name)
+        return cryosparc_columns.read_column(path, name)
     if is_eman2(path):
         return eman2.read_listing(path).numbers(name)
     return relion.read_column(path, name)
@@ -82,10 +83,23 @@ def read_text_column(path: Path, name: str) -> TextColumn:
         If the file is malformed, or there are too many different ones to group particles by.
     """
     if is_cryosparc(path):
-        return cryosparc.read_text_column(path, name)
+        return cryosparc_columns.read_text_column(path, name)
     if is_eman2(path):
         return eman2.read_listing(path).texts(name)
     return star_column.read_text_column(path, name)
+
+
+def read_directions(path: Path) -> Float[np.ndarray, "particles 2"] | None:
+    """Azimuth and tilt of each particle, degrees, of a .cs file whose columns do not have them.
+
+    None of other files: STAR files have them as columns, of lists of EMAN2 they are not read.
+
+    Raises
+    ------
+    InputFileError
+        If the file is malformed.
+    """
+    return cryosparc_columns.read_directions(path) if is_cryosparc(path) else None
 
 
 def columns_of_numbers(path: Path) -> dict[str, bool]:
@@ -99,7 +113,7 @@ def columns_of_numbers(path: Path) -> dict[str, bool]:
         If the file cannot be read.
     """
     if is_cryosparc(path):
-        return cryosparc.columns_of_numbers(path)
+        return cryosparc_columns.columns_of_numbers(path)
     if is_eman2(path):
         return eman2.read_listing(path).columns_of_numbers()
     return relion_table.columns_of_numbers(path)
