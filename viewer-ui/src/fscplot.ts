@@ -272,7 +272,7 @@ function draw(
   look: Record<string, string | number>,
   opacity = 1,
 ): SVGElement {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  const made = document.createElementNS(parent.namespaceURI, tag) as SVGElement;
   for (const [name, value] of Object.entries(look)) made.setAttribute(name, String(value));
   made.setAttribute("opacity", String(opacity));
   parent.append(made);

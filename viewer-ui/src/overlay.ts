@@ -9,6 +9,8 @@ export class Overlay {
   onChoose: (name: string) => void = () => {};
   onOffer: (curves: string[]) => void = () => {};
   private shown: DensityMap | null = null;
+  private asked = 0; // lists
+  private wanted = ""; // to be shown with the next list
   constructor(
     private page: Page,
     private connection: Connection,
@@ -21,6 +23,7 @@ export class Overlay {
 
   /** The maps that there are now, each as it is now; the level stays. */
   async refresh(): Promise<void> {
+    const asked = ++this.asked;
     let names: string[];
     let curves: string[];
     try {
@@ -28,22 +31,24 @@ export class Overlay {
     } catch (error) {
       return this.fail(String(error));
     }
+    if (asked !== this.asked) return; // a newer list is on its way
     const before = this.page.select("overlay").value;
+    const next = this.wanted || before;
+    this.wanted = "";
     options(
       this.page.select("overlay"),
       [["", "none"], ...names.map((name) => [name, name] as [string, string])],
-      before,
+      next,
     );
     this.page.element("overlay-label").hidden = !names.length;
     this.onOffer(curves);
-    if (before) await this.choose(before);
+    if (next) await this.choose(before);
   }
 
   /** Lay a map that was just made over the model. */
   async show(name: string): Promise<void> {
+    this.wanted = name;
     await this.refresh();
-    this.page.select("overlay").value = name;
-    await this.choose();
   }
 
   private async choose(before = ""): Promise<void> {
