@@ -73,6 +73,7 @@ export class CommandList {
       const code = make("code", command, row);
       make("small", note, code);
       const copy = make("button", "Copy", row);
+      copy.hidden = !navigator.clipboard; // of pages from elsewhere without encryption
       copy.onclick = async () => {
         await navigator.clipboard.writeText(command);
         copy.textContent = "Copied";

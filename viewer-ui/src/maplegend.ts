@@ -51,7 +51,8 @@ export class MapLegend {
     swatches.className = "swatches";
     for (let k = 1; k <= shade.high; k++) {
       const named = shade.names[k - 1];
-      const name = shade.names.length ? (named ?? "others") : `${shade.info.title} ${k}`;
+      const known = shade.info.groups[k - 1] ?? `${shade.info.title} ${k}`;
+      const name = shade.names.length ? (named ?? "others") : known;
       const entry = make("button", "", swatches);
       const color = shade.names.length && named === undefined ? OTHERS : CATEGORIES;
       const rgb = color === OTHERS ? OTHERS : CATEGORIES[(k - 1) % CATEGORIES.length];
@@ -66,7 +67,7 @@ export class MapLegend {
   private chooseGroup(shade: Shade, group: number, how: Combine): void {
     const name = shade.names[group - 1];
     const rule =
-      shade.info.kind === "category"
+      shade.info.kind === "category" && !shade.info.groups.length
         ? { column: shade.info.name, groups: [group] }
         : numberRule(shade.info.name, name);
     this.map.selection.apply(inGroup(shade.values, group), how, rule);

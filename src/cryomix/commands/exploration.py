@@ -69,18 +69,27 @@ def _add_unfinished(
     seen: "Exploration", job: "JobFolder", before: "LatentAxes | None"
 ) -> "Exploration":
     """What there is of a training under way: only scores before its first epoch has ended."""
-    from cryomix.commands.training_progress import held_out_column, read_progress
+    from cryomix.commands.training_progress import (
+        find_trained_rows,
+        held_out_column,
+        read_progress,
+    )
 
     progress, found = read_progress(job)
     if found is None:
-        return replace(seen, progress=progress)
+        # Its state goes when the training ends, which may be now.
+        return read_exploration(job) if job.model.is_file() else replace(seen, progress=progress)
     decoding = _make_decoding(found.model, found.latent)
     if before is not None:
         decoding = replace(decoding, axes=decoding.axes.facing(before))
     return replace(
         seen,
         decoding=decoding,
-        columns=(*_axis_columns(job, decoding), held_out_column(found)),
+        columns=(
+            *_axis_columns(job, decoding),
+            held_out_column(found),
+            *_file_columns(find_trained_rows(job)),
+        ),
         again=partial(read_exploration, job, decoding.axes),
         progress=progress,
     )
@@ -247,11 +256,12 @@ def _make_decoding(
 
 def _columns(job: "JobFolder", decoding: "Decoding") -> "list[Column]":
     """Axes first, then what particles are coloured by."""
-    from cryomix.commands.particle_columns import find_columns
-
     source = _particle_file(job)
-    of_file = [] if source is None else find_columns(source)
-    return [*_axis_columns(job, decoding), *_found_columns(job, decoding), *of_file]
+    return [
+        *_axis_columns(job, decoding),
+        *_found_columns(job, decoding),
+        *_file_columns(source),
+    ]
 
 
 def _axis_columns(job: "JobFolder", decoding: "Decoding") -> "list[Column]":
@@ -305,6 +315,12 @@ def _found_columns(job: "JobFolder", decoding: "Decoding") -> "list[Column]":
             values = _require_rows(path, read_array(path), count)
             found.append(Column(name, title, "number", partial(_as_float, values)))
     return found
+
+
+def _file_columns(source: Path | None) -> "list[Column]":
+    from cryomix.commands.particle_columns import find_columns
+
+    return [] if source is None else find_columns(source)
 
 
 def _place_along(decoding: "Decoding", axis: int) -> "Float[np.ndarray, 'particles']":

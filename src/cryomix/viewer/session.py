@@ -83,7 +83,8 @@ class Session:
             "name": seen.folder.resolve().name,
             "folder": str(seen.folder),
             "columns": [
-                {"name": column.name, "title": column.title, "kind": column.kind}
+                {"name": column.name, "title": column.title, "kind": column.kind,
+                 "groups": column.groups}
                 for column in seen.columns
             ],
             "paths": {name: path.tolist() for name, path in seen.paths.items()},
