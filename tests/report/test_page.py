@@ -61,8 +61,8 @@ def test_the_page_holds_every_section(page):
         "Against the known truth", "Fit", "What these data cannot show",
     ):  # fmt: skip
         assert heading in outline.text
-    # Four of the latent space, two of maps, two of the fit, one of the motion.
-    assert sum(tag == "svg" for tag, _ in outline.elements) == 9
+    # Three of the latent space, two of maps, two of the fit, one of the motion.
+    assert sum(tag == "svg" for tag, _ in outline.elements) == 8
 
 
 def test_a_page_of_nothing_but_a_title_has_no_empty_section():

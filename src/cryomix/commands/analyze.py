@@ -93,6 +93,7 @@ def analyze_into(
 
     from cryomix.commands.populations import populate_into
     from cryomix.commands.progress import say
+    from cryomix.commands.states import read_covariance
     from cryomix.files.checkpoint import read_array, write_array
     from cryomix.files.particle_file import write_latents
     from cryomix.latent.clusters import cluster
@@ -101,8 +102,13 @@ def analyze_into(
     latents = read_array(job.latents)
     latent = torch.from_numpy(latents)
     pca = fit_pca(latent)
+    covariance = read_covariance(job, latents)
     clusters = cluster(
-        latent, count=options.clusters or None, method=options.method, seed=options.seed
+        latent,
+        None if covariance is None else torch.from_numpy(covariance),
+        count=options.clusters or None,
+        method=options.method,
+        seed=options.seed,
     )
     say("laying out the UMAP")
     umap = fit_umap(latent, options.seed, options.neighbors)

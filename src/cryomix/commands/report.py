@@ -123,7 +123,7 @@ def _read_clusters(job: "JobFolder", latent: "Tensor") -> "Clusters | None":
         return None
     label, group = (torch.from_numpy(read_array(path)) for path in (job.clusters, job.groups))
     center = torch.stack([latent[label == k].mean(0) for k in range(int(label.max()) + 1)])
-    return Clusters(label, center, group, suggested=True, criterion=())
+    return Clusters(label, center, group, suggested=True)
 
 
 def _read_rebuilt(job: "JobFolder") -> "dict[str, RebuiltMap]":

@@ -14,7 +14,6 @@ from cryomix.report.figures import (
     cluster_color,
     draw_axes_spread,
     draw_correlations,
-    draw_criterion,
     draw_history,
     draw_latent_map,
 )
@@ -144,13 +143,6 @@ def _draw_latent(content: ReportContent) -> list[_Figure]:
             caption += "are alike hold mostly noise"
         drawing = draw_axes_spread(content.pca, std)
         figures.append(_Figure(Markup(drawing), "Spread and uncertainty", caption + "."))
-    if content.clusters is not None and len(content.clusters.criterion) > 1:
-        caption = (
-            "The lowest point is the mixture that describes the latents best. A bent cloud needs "
-            "many Gaussians; those with no gap of density between them count as one group."
-        )
-        drawing = draw_criterion(content.clusters.criterion)
-        figures.append(_Figure(Markup(drawing), "Number of groups", caption))
     return figures
 
 
