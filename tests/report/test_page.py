@@ -159,3 +159,17 @@ def test_models_that_do_not_move_and_a_single_epoch_are_shown():
         neutral_frc=curve,
     )
     assert "travels 0.0 Å" in _parse(build_page(content)).text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_commands_in_statements_are_shown_as_code_and_nothing_else_is(content):
+    page = build_page(replace(content, scores={}, warnings=("a `cryomix check` <b>said</b> so",)))
+    assert "<code>cryomix reproduce</code>" in page
+    assert "a <code>cryomix check</code> &lt;b&gt;said&lt;/b&gt; so" in page
+
+
+def test_nothing_stands_before_what_was_found_where_nothing_varies(content):
+    history = tuple(replace(row, training=0.1, held_out=0.1) for row in content.history)
+    text = _parse(build_page(replace(content, history=history))).text
+    assert text.index("No variation has been shown (see beside)") < text.index(
+        "one continuous group"
+    )

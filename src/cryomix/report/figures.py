@@ -237,7 +237,8 @@ def _draw_histogram(
     parts = [place[label.numpy() == cluster] for cluster in clusters]
     colors = [cluster_color(cluster) for cluster in clusters]
     axes.hist(parts, bins=edges, stacked=True, color=colors, label=[str(c + 1) for c in clusters])
-    axes.legend(title="cluster")
+    # Above the bars: beside them it would hide some, and looking for a free place takes long.
+    axes.legend(title="cluster", loc="lower left", bbox_to_anchor=(0, 1), ncols=8)
 
 
 def _draw_path(axes: Axes, point: Float[np.ndarray, "steps 2"]) -> None:

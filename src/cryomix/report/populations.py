@@ -13,16 +13,15 @@ from cryomix.report.findings import Finding, count_in_words
 _UNSURE = 2.0  # kT between the ends of an interval: more than 1 kT either way
 
 
-def summarize_populations(populations: Populations | None) -> list[Finding]:
-    """The wells along the path, and how many particles they hold."""
+def summarize_populations(
+    populations: Populations | None, whose: str = "the particles"
+) -> list[Finding]:
+    """The wells along the path, and how many of the particles counted along it they hold."""
     if populations is None:
         return []
     wells = _wells(populations)
     if len(wells) == 1:
-        text = (
-            "Along the path no barrier is surely higher than 1 kT: the particles are one "
-            "population."
-        )
+        text = f"Along the path no barrier is surely higher than 1 kT: {whose} are one population."
         return [Finding(text + _middle_half(populations))]
     told = [
         f"{_percent(populations.share[well.stretches].sum())} "
@@ -32,7 +31,7 @@ def summarize_populations(populations: Populations | None) -> list[Finding]:
     ]
     listed = f"{', '.join(told[:-1])} and {told[-1]}"
     number = count_in_words(len(wells))
-    text = f"Barriers of more than 1 kT divide the particles into {number} populations: {listed}."
+    text = f"Barriers of more than 1 kT divide {whose} into {number} populations: {listed}."
     return [Finding(text), Finding(_compare(populations, wells[0], wells[1]))]
 
 
