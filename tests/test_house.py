@@ -20,8 +20,9 @@ TESTS = [
     for folder in ("tests", "benchmarks", "fuzz")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
+PAGE = sorted((ROOT / "viewer-ui" / "src").iterdir())
 TEXTS = [
-    *SOURCES, *TESTS, ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "CITATION.cff",
+    *SOURCES, *TESTS, *PAGE, ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "CITATION.cff",
     *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"),
 ]  # fmt: skip
 
@@ -32,7 +33,7 @@ def name_of(path):
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=name_of)
+@pytest.mark.parametrize("path", [*SOURCES, *TESTS, *PAGE], ids=name_of)
 def test_a_file_has_at_most_400_lines(path):
     assert len(path.read_text().splitlines()) <= 400
 

@@ -7,10 +7,20 @@ const page = "../src/cryomix/viewer/page";
 
 /** SHA-256 over names and contents of all sources: a test compares it with the sources. */
 function sourceDigest() {
-  const names = ["index.html", "package-lock.json", "package.json", "tsconfig.json", "vite.config.js"];
+  const names = [
+    "index.html",
+    "package-lock.json",
+    "package.json",
+    "tsconfig.json",
+    "vite.config.js",
+  ];
   const all = [...names, ...readdirSync("src").map((name) => `src/${name}`)].sort();
   const hash = createHash("sha256");
-  for (const name of all) hash.update(name + "\0").update(readFileSync(name)).update("\0");
+  for (const name of all)
+    hash
+      .update(name + "\0")
+      .update(readFileSync(name))
+      .update("\0");
   return hash.digest("hex");
 }
 
@@ -24,7 +34,13 @@ export default defineConfig({
     modulePreload: false,
     assetsDir: "",
     rolldownOptions: {
-      output: { entryFileNames: "viewer.js", chunkFileNames: "[name].js", assetFileNames: "[name][extname]" },
+      input: { index: "index.html", viewer: "src/main.ts" },
+      preserveEntrySignatures: "allow-extension",
+      output: {
+        entryFileNames: "[name].js",
+        chunkFileNames: "[name].js",
+        assetFileNames: "[name][extname]",
+      },
     },
   },
   plugins: [

@@ -101,7 +101,7 @@ def test_the_page_draws_a_map_over_the_model(serve, open_page, mapped_job):
                 "const it = document.getElementById('contour'); it.valueAsNumber = 0.6; "
                 "it.dispatchEvent(new Event('input'))"
             )
-            wait_for(page, "!window.cryomix.view.busy")
+            wait_for(page, "!window.cryomix.view.surfaces.busy")
         levels.append(level := page.evaluate("window.cryomix.view.densityLevel"))
         at = vertices()[:, ::-1].T / VOXEL + BOX // 2
         # A vertex is the mean of crossings of one voxel's edges: near the level, not on it.

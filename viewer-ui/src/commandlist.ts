@@ -1,21 +1,45 @@
 /** Everything that was done, as a command line that can be copied. */
 
-import { element, make } from "./dom";
-import { Connection, Task } from "./protocol";
+import { Page, make } from "./dom";
+import { Connection } from "./connection";
+import { Job, Task } from "./protocol";
 
 export class CommandList {
   onDone: (task: Task) => void = () => {};
   private rows = new Map<string, HTMLLIElement>();
-  constructor(private connection: Connection) { connection.onTask = (task) => this.task(task); }
+  private server = ""; // whose tasks are numbered
+  constructor(
+    private page: Page,
+    private connection: Connection,
+  ) {
+    connection.onTask = (task) => this.task(task);
+  }
 
-  add(command: string, note = ""): void { this.row(command, command, note, false); }
+  add(command: string, note = ""): void {
+    this.row(command, command, note, false);
+  }
+
+  /** The tasks of the server of now; those of one that has ended have ended with it. */
+  renew(job: Job): void {
+    if (this.server !== job.server)
+      for (const row of this.rows.values()) if (row.dataset.state === "running") end(row);
+    this.server = job.server;
+    job.tasks.forEach((task) => this.task(task));
+  }
 
   task(task: Task): void {
     const note = `${task.state}${task.line && task.state !== "cancelled" ? ": " + task.line : ""}`;
-    const row = this.row(`task ${task.number}`, task.command, note, task.state === "running");
+    const row = this.row(
+      `task ${task.number} ${this.server}`,
+      task.command,
+      note,
+      task.state === "running",
+    );
+    const before = row.dataset.state;
     row.dataset.state = task.state;
-    if (task.state === "done") this.onDone(task);
-    row.querySelector<HTMLButtonElement>(".cancel")!.onclick = () => this.connection.act({ do: "cancel", task: task.number });
+    if (task.state === "done" && before !== "done") this.onDone(task);
+    row.querySelector<HTMLButtonElement>(".cancel")!.onclick = () =>
+      this.connection.act({ do: "cancel", task: task.number });
   }
 
   private row(key: string, command: string, note: string, running: boolean): HTMLLIElement {
@@ -25,6 +49,7 @@ export class CommandList {
       const code = make("code", command, row);
       make("small", note, code);
       const copy = make("button", "Copy", row);
+      copy.hidden = !navigator.clipboard; // of pages from elsewhere without encryption
       copy.onclick = async () => {
         await navigator.clipboard.writeText(command);
         copy.textContent = "Copied";
@@ -32,12 +57,18 @@ export class CommandList {
       };
       make("button", "Cancel", row).className = "cancel";
       this.rows.set(key, row);
-      element("commands").prepend(row);
+      this.page.element("commands").prepend(row);
     }
     row.querySelector("small")!.textContent = note;
     row.querySelector<HTMLButtonElement>(".cancel")!.hidden = !running;
     return row;
   }
+}
+
+function end(row: HTMLLIElement): void {
+  row.dataset.state = "ended";
+  row.querySelector("small")!.textContent = "ended with the server";
+  row.querySelector<HTMLButtonElement>(".cancel")!.hidden = true;
 }
 
 /** A word as a shell takes it. */

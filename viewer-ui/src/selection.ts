@@ -9,7 +9,9 @@ export class Selection {
   onChange: () => void = () => {};
   private before: Uint8Array[] = [];
 
-  constructor(private particles: number) { this.chosen = new Uint8Array(particles); }
+  constructor(private particles: number) {
+    this.chosen = new Uint8Array(particles);
+  }
 
   apply(found: Uint8Array, how: Combine): void {
     const next = how === "replace" ? found : this.chosen.slice();
@@ -20,7 +22,16 @@ export class Selection {
     this.set(next);
   }
 
-  clear(): void { this.apply(new Uint8Array(this.particles), "replace"); }
+  clear(): void {
+    this.apply(new Uint8Array(this.particles), "replace");
+  }
+
+  /** Of other particles: what was chosen before means nothing. */
+  reset(particles: number): void {
+    this.particles = particles;
+    this.before = [];
+    this.set(new Uint8Array(particles));
+  }
 
   undo(): boolean {
     const last = this.before.pop();
@@ -40,23 +51,37 @@ export class Selection {
 const BANDS = 256; // of the outline's height: each knows the few edges that cross it
 
 /** Particles inside a polygon of places, by how often a ray to the right crosses its border. */
-export function insideOutline(x: Float32Array, y: Float32Array, outline: [number, number][]): Uint8Array {
-  const found = new Uint8Array(x.length), n = outline.length;
+export function insideOutline(
+  x: Float32Array,
+  y: Float32Array,
+  outline: [number, number][],
+): Uint8Array {
+  const found = new Uint8Array(x.length),
+    n = outline.length;
   if (n < 3) return found;
-  const px = outline.map((p) => p[0]), py = outline.map((p) => p[1]);
-  const left = Math.min(...px), right = Math.max(...px), low = Math.min(...py), high = Math.max(...py);
-  const band = (value: number) => Math.min(BANDS - 1, Math.floor(((value - low) / (high - low || 1)) * BANDS));
+  const px = outline.map((p) => p[0]),
+    py = outline.map((p) => p[1]);
+  const left = Math.min(...px),
+    right = Math.max(...px),
+    low = Math.min(...py),
+    high = Math.max(...py);
+  const band = (value: number) =>
+    Math.min(BANDS - 1, Math.floor(((value - low) / (high - low || 1)) * BANDS));
   const edges: number[][] = Array.from({ length: BANDS }, () => []);
   for (let j = 0, k = n - 1; j < n; k = j++)
-    for (let b = band(Math.min(py[j], py[k])); b <= band(Math.max(py[j], py[k])); b++) edges[b].push(j);
+    for (let b = band(Math.min(py[j], py[k])); b <= band(Math.max(py[j], py[k])); b++)
+      edges[b].push(j);
   for (let i = 0; i < x.length; i++) {
-    const a = x[i], b = y[i];
+    const a = x[i],
+      b = y[i];
     if (!(a >= left && a <= right && b >= low && b <= high)) continue;
     let inside = 0;
     const near = edges[band(b)];
     for (let e = 0; e < near.length; e++) {
-      const j = near[e], k = j ? j - 1 : n - 1;
-      if (py[j] > b !== py[k] > b && a < ((px[k] - px[j]) * (b - py[j])) / (py[k] - py[j]) + px[j]) inside ^= 1;
+      const j = near[e],
+        k = j ? j - 1 : n - 1;
+      if (py[j] > b !== py[k] > b && a < ((px[k] - px[j]) * (b - py[j])) / (py[k] - py[j]) + px[j])
+        inside ^= 1;
     }
     found[i] = inside;
   }

@@ -30,12 +30,15 @@ class Column:
         A quantity, the number of a group from 1, or an angle that goes round, degrees.
     read
         The values; NaN where a particle has none.
+    groups
+        Names of the groups of a category, where they have any.
     """
 
     name: str
     title: str
     kind: Kind
     read: Callable[[], Float[np.ndarray, "particles"]]
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,25 @@ class Decoding:
     box_length: float
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a training has come.
+
+    Attributes
+    ----------
+    epoch
+        Number of the last epoch that ended, of which the latents are; 0 before the first.
+    has_ended
+        Whether it was the last, after which the latents of all particles are refined.
+    written
+        When it ended, seconds since 1970: nothing else tells whether the training still runs.
+    """
+
+    epoch: int
+    has_ended: bool
+    written: float
+
+
 @runtime_checkable
 class Desk(Protocol):
     """What can be done with a selection; all of it is a command line as well."""
@@ -101,8 +123,27 @@ class Desk(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Traces:
+    """Files of a job, each with a number that changes when it is written.
+
+    Attributes
+    ----------
+    results
+        What an `Exploration` is read from.
+    maps
+        What is read when it is asked for.
+    unfinished
+        What is being written, or was left by a program that was killed.
+    """
+
+    results: frozenset[tuple[Path, int]] = frozenset()
+    maps: frozenset[tuple[Path, int]] = frozenset()
+    unfinished: frozenset[tuple[Path, int]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Exploration:
-    """All of it; a job that is still being trained has scores only.
+    """All of it; before the first epoch of its training has ended a job has nothing.
 
     Attributes
     ----------
@@ -113,15 +154,19 @@ class Exploration:
     desk
         What can be done with selections.
     decoding
-        None before the training has ended.
+        None before that.
     columns, paths, motions
         Whatever the job has of them. Paths are latents in rows.
     maps
         Rebuilt from particles, by name, as they are there at each call; read when asked for.
-    changed
-        Whether the job has other results by now.
+    traces
+        Of the files, from before they were read.
+    look
+        Traces as they are now.
     again
         Reads all of it anew.
+    progress
+        Of a training that goes on; None once the latents of all particles were found.
     """
 
     folder: Path
@@ -132,8 +177,10 @@ class Exploration:
     paths: Mapping[str, Float[np.ndarray, "steps latent"]] = field(default_factory=dict)
     motions: tuple[LocalMotion, ...] = ()
     maps: Callable[[], Mapping[str, Callable[[], Volume]]] = dict
-    changed: Callable[[], bool] = bool
+    traces: Traces = field(default_factory=Traces)
+    look: Callable[[], Traces] = Traces
     again: "Callable[[], Exploration] | None" = None
+    progress: Progress | None = None
 
     def column(self, name: str) -> Column | None:
         """The column of a name."""

@@ -1,0 +1,47 @@
+/** Keys, and the list of them. */
+
+import { Page, make } from "./dom";
+import type { Explorer } from "./explorer";
+import { Tool } from "./latentmap";
+
+const KEYS: [string, string][] = [
+  ["arrows", "on the map: move the place; on the molecule: turn it; with Shift: further"],
+  ["+  −  0", "zoom, and back"],
+  ["D  L  R  P", "drag, lasso, rectangle, pan"],
+  ["Shift, Alt", "with a lasso or rectangle: add, take away"],
+  ["A  B", "pin this place as A or B"],
+  ["space", "play the path"],
+  ["N", "choose the nearest particles"],
+  ["Ctrl Z", "undo a selection"],
+  ["Esc", "choose none"],
+];
+const TOOLS: Record<string, Tool> = { d: "drag", l: "lasso", r: "rectangle", p: "pan" };
+// Where letters are typed, keys mean themselves.
+const TYPED = "input:not([type=range]):not([type=checkbox]), select, dialog *";
+
+export function wireHelp(page: Page): void {
+  for (const [key, text] of KEYS) {
+    const row = make("tr", "", page.element("keys"));
+    make("td", key, row);
+    make("td", text, row);
+  }
+  const dialog = page.element<HTMLDialogElement>("help");
+  page.button("help-button").onclick = () => dialog.showModal();
+}
+
+export function wireKeys({ page, map, motion, controls }: Explorer): void {
+  page.frame.addEventListener("keydown", (event) => {
+    const target = event.composedPath()[0] as HTMLElement;
+    const key = event.key.toLowerCase();
+    if (target.matches(TYPED)) return;
+    if ((event.ctrlKey || event.metaKey) && key === "z") map.selection.undo();
+    else if (event.ctrlKey || event.metaKey || event.altKey) return;
+    else if (TOOLS[key]) controls.choose(TOOLS[key]);
+    else if (key === "a" || key === "b") motion.pin(key);
+    else if (key === "n") page.button("nearest").click();
+    else if (key === "escape") map.selection.clear();
+    else if (key === " " && !target.matches("button, input")) motion.toggle();
+    else return;
+    event.preventDefault();
+  });
+}
