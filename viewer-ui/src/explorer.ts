@@ -3,6 +3,7 @@
 import { CommandList } from "./commandlist";
 import { MapControls, wireModel } from "./controls";
 import { Page, make, short } from "./dom";
+import { Domains } from "./domains";
 import { wireKeys } from "./keys";
 import { LatentMap } from "./latentmap";
 import { mapLegend, modelLegend } from "./legend";
@@ -13,6 +14,8 @@ import { Answer, Connection, ENDED, Job } from "./protocol";
 import { wireSelection } from "./selectionpanel";
 import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
+import { TurnPanel } from "./turnpanel";
+import { wireMenu } from "./viewmenu";
 
 const FAR = 2; // times the usual reach: above, few particles are near
 const NEAR = 0.8;
@@ -24,17 +27,20 @@ export class Explorer {
   readonly motion: MotionPanel;
   readonly controls: MapControls;
   readonly overlay: Overlay;
+  private turns?: TurnPanel;
 
-  /** Of a job whose model of the neutral state is known. */
+  /** Of a job whose model of the neutral state is known; `inside` are its domains' Gaussians. */
   constructor(
     readonly page: Page,
     readonly connection: Connection,
     readonly job: Job,
     neutral: Answer,
+    inside: Uint8Array,
   ) {
     page.element("explorer").hidden = page.element("panels").hidden = false;
     this.map = new LatentMap(page, page.element("map"), page.element("over"), job.particles);
-    this.view = new ModelView(page, page.element("model"), neutral.model);
+    const domains = new Domains(job.domains, inside, neutral.model);
+    this.view = new ModelView(page, page.element("model"), neutral.model, domains);
     this.commands = new CommandList(page, connection);
     this.controls = new MapControls(this);
     const project = (latent: ArrayLike<number>) => this.controls.project(latent);
@@ -49,7 +55,9 @@ export class Explorer {
     );
     this.overlay = new Overlay(page, connection, this.view, (text) => this.say(text, true));
     this.listen();
+    this.turns = new TurnPanel(this);
     wireModel(this);
+    wireMenu(this);
     wireSelection(this);
     wireKeys(this);
     wireTheme(page, () => {
@@ -121,7 +129,10 @@ export class Explorer {
       page.element("chosen").textContent = map.selection.count.toLocaleString("en");
       map.draw();
     };
-    view.onColors = () => modelLegend(page.element("model-legend"), view, this.referenceName);
+    view.onColors = () => {
+      modelLegend(page.element("model-legend"), view, this.referenceName);
+      this.turns?.refresh();
+    };
     view.onDraw = () => mark("model");
     this.commands.onDone = () => void this.overlay.refresh();
   }

@@ -26,7 +26,8 @@ async function start(page: Page): Promise<void> {
   ].join(" · ");
   await connection.open();
   const neutral = await connection.modelAt(new Array(job.latents).fill(0));
-  const explorer = new Explorer(page, connection, job, neutral);
+  const inside = await connection.domains();
+  const explorer = new Explorer(page, connection, job, neutral, inside);
   const { map, view, motion } = explorer;
   Object.assign(trace, { map, view, motion, connection });
   await explorer.ready();

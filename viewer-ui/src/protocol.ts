@@ -30,6 +30,7 @@ export interface Job {
   axes: { direction: number[]; offset: number }[];
   paths: Record<string, number[][]>;
   motions: Motion[];
+  domains: string[];
   tasks: Task[];
 }
 
@@ -182,6 +183,11 @@ export class Connection {
       found.catch(() => this.columns.delete(name));
     }
     return found;
+  }
+
+  /** One byte per Gaussian, domain by domain. */
+  async domains(): Promise<Uint8Array> {
+    return new Uint8Array(await fetchBytes("domains"));
   }
 
   async mapNames(): Promise<string[]> {

@@ -1,6 +1,7 @@
 """What the explorer shows of a job, read from its folder; what is not there is left out."""
 
 import shlex
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from cryomix.errors import CheckpointError
 
 if TYPE_CHECKING:
     import numpy as np
-    from jaxtyping import Float, Int64
+    from jaxtyping import Bool, Float, Int64
 
     from cryomix.files.job import JobFolder
     from cryomix.viewer.exploration import Column, Decoding, Exploration, LocalMotion
@@ -24,8 +25,10 @@ _GOES_ROUND = {"rlnAngleRot", "rlnAnglePsi", "rlnDefocusAngle"}
 _ENDS = (1, 99)  # percentiles that a slider goes between
 
 
-def read_exploration(job: "JobFolder") -> "Exploration":
-    """All that can be seen of `job`.
+def read_exploration(
+    job: "JobFolder", domains: "Mapping[str, Bool[np.ndarray, 'gaussians']] | None" = None
+) -> "Exploration":
+    """All that can be seen of `job`; `domains` are shown beside those that it has.
 
     Raises
     ------
@@ -38,7 +41,8 @@ def read_exploration(job: "JobFolder") -> "Exploration":
     from cryomix.viewer.exploration import Exploration
 
     history = partial(read_history, job)
-    changed, again = partial(_has_changed, job, _results(job)), partial(read_exploration, job)
+    changed = partial(_has_changed, job, _results(job))
+    again = partial(read_exploration, job, domains)
     if not (job.model.is_file() and job.latents.is_file()):
         return Exploration(job.path, history, JobDesk(job), changed=changed, again=again)
     decoding = _read_decoding(job)
@@ -52,6 +56,7 @@ def read_exploration(job: "JobFolder") -> "Exploration":
         tuple(_columns(job, decoding)),
         {name: path for name, path in paths.items() if path.ndim == 2 and path.shape[1] == size},
         _read_motions(job),
+        _read_domains(job, len(decoding.neutral)) | dict(domains or {}),
         partial(find_maps, job),
         changed,
         again,
@@ -293,3 +298,22 @@ def _read_motions(job: "JobFolder") -> "tuple[LocalMotion, ...]":
             way = read_array(direction)[0].astype("f4") / motion.inside
             found.append(LocalMotion(motion.name, way.astype("f4"), float(low), float(high)))
     return tuple(found)
+
+
+def _read_domains(job: "JobFolder", gaussians: int) -> "dict[str, Bool[np.ndarray, 'gaussians']]":
+    from cryomix.files.checkpoint import read_array
+    from cryomix.files.domain_motions import read_domain_motions
+
+    found = {}
+    for motion in read_domain_motions(job.domain_motions):
+        path = job.domain_members(motion.name)
+        if not path.is_file():  # an analysis of an earlier version
+            continue
+        inside = read_array(path)
+        if inside.shape != (gaussians,) or inside.dtype.kind != "b":
+            raise CheckpointError(
+                f"{path}: must hold true or false for each of {gaussians} Gaussians, got "
+                f"{inside.dtype} of shape {inside.shape}"
+            )
+        found[motion.name] = inside
+    return found

@@ -3,6 +3,7 @@
 import threading
 import webbrowser
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -14,6 +15,11 @@ from cryomix.options import RuntimeOptions
 if TYPE_CHECKING:
     from types import ModuleType
 
+    import numpy as np
+    from jaxtyping import Bool
+
+    from cryomix.files.job import JobFolder
+
 _RUNTIME = RuntimeOptions()
 
 
@@ -24,6 +30,14 @@ def view(
     browser: Annotated[
         bool, Parameter(help="open the page; without, its address is only printed")
     ] = True,
+    domain: Annotated[
+        tuple[Path, ...],
+        Parameter(
+            help="mask of a domain (MRC), or numbers of its Gaussians (.npy), to colour, fade or "
+            "hold still; may be given again. Those of `analyze` are there without",
+            show_default=False,
+        ),
+    ] = (),
     seed: Seed = 0,
     runtime: Annotated[RuntimeOptions, Flat] = _RUNTIME,
 ) -> None:
@@ -36,6 +50,7 @@ def view(
 
         cryomix view job
         cryomix view job --no-browser --port 8765
+        cryomix view job --domain arm.mrc --domain foot.mrc
     """
     from cryomix.commands.device import prepare_device
     from cryomix.commands.exploration import read_exploration
@@ -49,7 +64,7 @@ def view(
     prepare_device(replace(runtime, threads=runtime.threads or 1))
 
     token = guard.make_token()
-    app = server.make_app(read_exploration(folder), token)
+    app = server.make_app(read_exploration(folder, _read_given(folder, domain)), token)
     try:
         listener = server.open_socket(port)
     except OSError as error:
@@ -62,6 +77,23 @@ def view(
         # In a thread, because a browser in the terminal would hold up the server.
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     server.make_server(app).run(sockets=[listener])
+
+
+def _read_given(
+    job: "JobFolder", paths: tuple[Path, ...]
+) -> "dict[str, Bool[np.ndarray, 'gaussians']]":
+    from cryomix.commands.domains import read_domains
+    from cryomix.commands.record import read_source
+    from cryomix.errors import CheckpointError
+    from cryomix.files.training import read_model
+
+    if not paths:
+        return {}
+    if not job.model.is_file():
+        raise CheckpointError(f"{job.path}: --domain needs a job that has been trained")
+    neutral = read_model(job.model).decoder.neutral
+    inside = read_domains(paths, neutral, read_source(job)[1])
+    return {name: each.numpy() for name, each in inside.items()}
 
 
 def _import_server() -> "tuple[ModuleType, ModuleType]":

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from cryomix.imaging.gaussians import GaussianModel
@@ -116,6 +116,8 @@ class Exploration:
         None before the training has ended.
     columns, paths, motions
         Whatever the job has of them. Paths are latents in rows.
+    domains
+        Which Gaussians are in each, by name.
     maps
         Rebuilt from particles, by name, as they are there at each call; read when asked for.
     changed
@@ -131,6 +133,7 @@ class Exploration:
     columns: tuple[Column, ...] = ()
     paths: Mapping[str, Float[np.ndarray, "steps latent"]] = field(default_factory=dict)
     motions: tuple[LocalMotion, ...] = ()
+    domains: Mapping[str, Bool[np.ndarray, "gaussians"]] = field(default_factory=dict)
     maps: Callable[[], Mapping[str, Callable[[], Volume]]] = dict
     changed: Callable[[], bool] = bool
     again: "Callable[[], Exploration] | None" = None

@@ -84,6 +84,7 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
         ("/{token}/job", describe),
         ("/{token}/history", lambda _: _json(session.history())),
         ("/{token}/columns/{name}", _numbers(session.column_bytes)),
+        ("/{token}/domains", lambda _: _content(session.domain_bytes())),
         ("/{token}/maps", lambda _: _json({"maps": session.map_names()})),
         ("/{token}/maps/{name}", _numbers(session.map_bytes)),
         ("/{token}/{name}", show),

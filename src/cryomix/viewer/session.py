@@ -15,6 +15,7 @@ from cryomix.viewer.background import Background, Task
 from cryomix.viewer.exploration import Decoding, Exploration
 from cryomix.viewer.frames import Asked, Question, read_question, write_answer, write_map
 from cryomix.viewer.latent_axes import CROWD, Neighborhood
+from cryomix.viewer.turns import measure_turns, turn_told
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -54,6 +55,7 @@ class Session:
                  "high": motion.high}
                 for motion in seen.motions
             ],
+            "domains": list(seen.domains),
             "tasks": [task.told() for task in self.background.tasks()],
         }  # fmt: skip
         if seen.decoding is None:
@@ -87,6 +89,10 @@ class Session:
         if len(values) != len(self._decoding().latent):
             raise CheckpointError(f"{name}: {len(values)} values for the particles of the job")
         return values.astype("<f4").tobytes()
+
+    def domain_bytes(self) -> bytes:
+        """Domain by domain one byte per Gaussian: 1 inside, 0 outside."""
+        return b"".join(inside.tobytes() for inside in self.exploration.domains.values())
 
     def map_names(self) -> list[str]:
         """Maps that there are now."""
@@ -140,10 +146,10 @@ class Session:
 
     async def _act(self, message: dict[str, object]) -> dict[str, object]:
         what = message.get("do")
+        if what == "measure":
+            return {"turns": await asyncio.to_thread(self._measure, message)}
         if what == "nearest":
-            point = np.array(message["latent"], np.float32)
-            if point.shape != self._decoding().latent.shape[1:] or not np.isfinite(point).all():
-                raise OptionError(f"a latent of this job was expected, got {message['latent']}")
+            point = _latent_of(message["latent"], self._decoding())
             count = int(str(message["count"]))
             if count < 1:
                 raise OptionError(f"the number of particles must be at least 1, got {count}")
@@ -185,6 +191,25 @@ class Session:
         mean: Float[np.ndarray, "latent"] = decoding.latent[near].mean(axis=0)
         return mean.astype(np.float32)
 
+    def _measure(self, message: dict[str, object]) -> list[dict[str, object]]:
+        """Motions of the domains, of the Gaussians in none of them, and of all."""
+        decoding = self._decoding()
+        start, end = (_latent_of(message[name], decoding) for name in ("from", "to"))
+        domains = [torch.from_numpy(inside) for inside in self.exploration.domains.values()]
+        everything = torch.ones(len(decoding.neutral), dtype=torch.bool)
+        if domains and bool((rest := ~torch.stack(domains).any(0)).any()):
+            domains.append(rest)
+        fixed = message.get("fixed")
+        if fixed is not None and fixed not in range(len(domains)):
+            raise OptionError(f"there are {len(domains)} domains, got {fixed}")
+        turns = measure_turns(
+            decoding.decode,
+            (torch.from_numpy(start), torch.from_numpy(end)),
+            [*domains, everything],
+            None if fixed is None else domains[int(str(fixed))],
+        )
+        return [turn_told(turn) for turn in turns]
+
     def _neighborhood(self, columns: tuple[int, int]) -> Neighborhood:
         return Neighborhood(
             np.stack([self.exploration.columns[number].read() for number in columns], axis=1)
@@ -200,6 +225,13 @@ class Session:
         if self.exploration.decoding is None:
             raise ValueError("this job has no model yet")
         return self.exploration.decoding
+
+
+def _latent_of(numbers: object, decoding: Decoding) -> Float[np.ndarray, "latent"]:
+    point = np.array(numbers, np.float32)
+    if point.shape != decoding.latent.shape[1:] or not np.isfinite(point).all():
+        raise OptionError(f"a latent of this job was expected, got {numbers}")
+    return point
 
 
 def _pack(rows: Int64[np.ndarray, "selected"], count: int) -> str:
