@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,42 @@ def test_a_port_in_use_is_named(job, capsys):
     assert cli.main(["view", str(job.path), "--no-browser", "--port", str(port)]) == 2
     assert f"port {port} cannot be used" in capsys.readouterr().err
     taken.close()
+
+
+@contextmanager
+def explorer(job, *options):
+    """`cryomix view` in a process of its own: its address, and what it notes besides."""
+    pytest.importorskip("uvicorn", reason="cryomix[view] is not installed")
+    command = [sys.executable, "-m", "cryomix", "view", str(job.path), "--no-browser", *options]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        said = [process.stdout.readline().strip() for _ in range(2)]
+        assert said[1].startswith("from another machine: ssh -L ")
+        try:
+            yield said[0], process
+        finally:
+            process.terminate()
+
+
+def test_the_address_stays_and_two_explorers_have_two(job):
+    with explorer(job) as (first, _), explorer(job) as (second, process):
+        process.terminate()
+        noted = process.stderr.read()
+    _, port, token = (first.split("/")[k] for k in (0, 2, 3))
+    assert f"{port.split(':')[1]} is in use, perhaps by another explorer of this job" in noted
+    assert second.split("/")[2] != port
+    assert second.split("/")[3] != token
+    with explorer(job) as (again, _):
+        assert again == first
+    with explorer(job, "--new-address") as (other, _):
+        assert other.split("/")[3] not in (token, second.split("/")[3])
+    kept = job.explorer_address
+    assert kept.stat().st_mode & 0o777 == 0o600
+    # The secret is nowhere else in the folder.
+    secret = other.split("/")[3].encode()
+    files = [path for path in job.path.rglob("*") if path.is_file()]
+    assert [path for path in files if secret in path.read_bytes()] == [kept]
 
 
 def test_without_the_extra_it_says_what_to_install(job):

@@ -1,5 +1,6 @@
 """Domains in the page: how they turn in numbers, what is held still, faded, hidden."""
 
+import base64
 import json
 
 import numpy as np
@@ -221,20 +222,28 @@ def test_a_job_without_domains_has_numbers_of_the_whole(serve, open_page, job):
     page.click("#turns-button")
     go_to(page, 0.5, 0, 0)
     assert page.locator("#turns-table tr").count() == 2
-    assert page.locator("#tint option[value=domain]").is_hidden()
+    tint = "document.querySelector('#tint option[value=domain]').hidden"
+    assert page.evaluate(tint)
     page.click("#measure")
     wait_for(page, "document.querySelector('#turns-of').innerText.includes('as in the report')")
+    write_domains(job)  # as an analysis does while the page is open
+    wait_for(page, f"!{tint}")
+    assert page.inner_text("#turns-button") == "Domains"
+    assert page.locator("#turns-table tr").count() == 5
 
 
 def test_the_server_sends_the_domains_of_the_job_and_those_given(serve, hinged_job):
     address = serve(hinged_job)
-    assert json.loads(get(address, "job")[2])["domains"] == list(AXIS)
-    sent = np.frombuffer(get(address, "domains")[2], np.uint8).reshape(2, GAUSSIANS)
-    np.testing.assert_array_equal(sent, [members(name) for name in AXIS])
+    told = json.loads(get(address, "job")[2])["domains"]
+    assert [domain["name"] for domain in told] == list(AXIS)
+    for domain in told:
+        bits = np.frombuffer(base64.b64decode(domain["inside"]), np.uint8)
+        inside = np.unpackbits(bits, bitorder="little", count=GAUSSIANS)
+        np.testing.assert_array_equal(inside, members(domain["name"]))
     given = read_exploration(hinged_job, {"core": members("rest")})
     assert list(given.domains) == [*AXIS, "core"]
     assert list(given.again().domains) == [*AXIS, "core"]
-    with talk(address) as socket:
+    with talk(address) as (socket, _):
         asked = {"id": 1, "do": "measure", "from": [0, 0, 0], "to": [1, 0, 0]}
         for fixed, message in ((9, "there are 3 domains"), ("arm", "there are 3 domains")):
             socket.send(json.dumps({**asked, "fixed": fixed}))

@@ -1,7 +1,7 @@
 /** Domains of the molecule: which Gaussians are in each, which are seen, which is held still. */
 
 import { CATEGORIES, Rgb } from "./colors";
-import { Model } from "./protocol";
+import { Job, Model, unpackRows } from "./protocol";
 import { Part } from "./rigid";
 
 export type Seen = "shown" | "faded" | "hidden";
@@ -22,22 +22,26 @@ export class Domains {
   fixed: Domain | null = null;
   private label: Int16Array;
 
-  /** `inside` is one byte per Gaussian, domain by domain. */
-  constructor(names: string[], inside: Uint8Array, neutral: Model) {
+  /** As the server tells them; how those of the same names were seen `before` stays. */
+  constructor(told: Job["domains"], neutral: Model, before?: Domains) {
     const count = neutral.amplitude.length;
-    this.label = new Int16Array(count).fill(names.length);
-    names.forEach((name, k) => {
-      const members = inside.subarray(k * count, (k + 1) * count);
+    this.label = new Int16Array(count).fill(told.length);
+    told.forEach(({ name, inside }, k) => {
+      const members = unpackRows(inside, count);
       // Where two overlap, a Gaussian is seen as of the first.
       for (let i = 0; i < count; i++)
-        if (members[i] && this.label[i] === names.length) this.label[i] = k;
+        if (members[i] && this.label[i] === told.length) this.label[i] = k;
       const color = CATEGORIES[k % CATEGORIES.length];
       this.list.push({ name, color, part: new Part(members, neutral), seen: "shown" });
     });
-    const rest = Uint8Array.from(this.label, (k) => Number(k === names.length));
-    if (names.length && rest.includes(1))
+    const rest = Uint8Array.from(this.label, (k) => Number(k === told.length));
+    if (told.length && rest.includes(1))
       this.list.push({ name: REST, color: null, part: new Part(rest, neutral), seen: "shown" });
     this.whole = new Part(new Uint8Array(count).fill(1), neutral);
+    for (const domain of this.list) {
+      domain.seen = before?.list.find(({ name }) => name === domain.name)?.seen ?? "shown";
+      if (before?.fixed?.name === domain.name) this.fixed = domain;
+    }
   }
 
   /** How the domain of a Gaussian is seen. */

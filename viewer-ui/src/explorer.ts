@@ -1,6 +1,7 @@
 /** The map of the particles beside the molecule, and what is done with both. */
 
 import { CommandList } from "./commandlist";
+import { Connection } from "./connection";
 import { MapControls, wireModel } from "./controls";
 import { Page, make, short } from "./dom";
 import { Domains } from "./domains";
@@ -10,7 +11,8 @@ import { mapLegend, modelLegend } from "./legend";
 import { ModelView } from "./modelview";
 import { MotionPanel } from "./motion";
 import { Overlay } from "./overlay";
-import { Answer, Connection, ENDED, Job } from "./protocol";
+import { Answer, Job } from "./protocol";
+import { renew } from "./renewal";
 import { wireSelection } from "./selectionpanel";
 import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
@@ -28,18 +30,18 @@ export class Explorer {
   readonly controls: MapControls;
   readonly overlay: Overlay;
   private turns?: TurnPanel;
+  onRenewed: () => void = () => {}; // `job` has other content
 
-  /** Of a job whose model of the neutral state is known; `inside` are its domains' Gaussians. */
+  /** Of a job whose model of the neutral state is known. */
   constructor(
     readonly page: Page,
     readonly connection: Connection,
     readonly job: Job,
     neutral: Answer,
-    inside: Uint8Array,
   ) {
     page.element("explorer").hidden = page.element("panels").hidden = false;
     this.map = new LatentMap(page, page.element("map"), page.element("over"), job.particles);
-    const domains = new Domains(job.domains, inside, neutral.model);
+    const domains = new Domains(job.domains, neutral.model);
     this.view = new ModelView(page, page.element("model"), neutral.model, domains);
     this.commands = new CommandList(page, connection);
     this.controls = new MapControls(this);
@@ -65,13 +67,20 @@ export class Explorer {
       this.view.refresh();
       this.overlay.draw();
     });
-    job.tasks.forEach((task) => this.commands.task(task));
+    this.commands.renew(job);
     this.take(neutral);
   }
 
   /** Once the first map is there. */
   async ready(): Promise<void> {
     await Promise.all([this.controls.showAxes(), this.overlay.refresh()]);
+  }
+
+  /** Neutral model and domains of a job that has changed. */
+  renewModel(neutral: Answer): void {
+    const { job, view } = this;
+    view.replace(neutral.model, new Domains(job.domains, neutral.model, view.domains));
+    this.turns?.renew();
   }
 
   /** One line about what was done, or why not. */
@@ -86,7 +95,8 @@ export class Explorer {
     return this.view.reference ? "A" : "neutral";
   }
 
-  private take(answer: Answer): void {
+  /** Show a model, and say how many particles are near. */
+  take(answer: Answer): void {
     const { page } = this;
     this.motion.current = answer;
     this.view.show(answer.model);
@@ -108,14 +118,8 @@ export class Explorer {
       trace.latest = answer;
       mark("answered");
     };
-    connection.onClose = () => {
-      page.element("state").textContent = ENDED;
-      motion.stop();
-    };
-    connection.onChange = () => {
-      page.element("state").textContent =
-        "the job has new results: load this page again to see them";
-    };
+    connection.onLost = () => motion.stop();
+    connection.onJob = (job) => void renew(this, job);
     map.onCursor = (x, y) => {
       motion.stop();
       page.element("place").textContent = `${short(x)}, ${short(y)}`;

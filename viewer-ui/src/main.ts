@@ -1,9 +1,10 @@
 /** The page that `cryomix view` serves. */
 
-import { Page } from "./dom";
+import { Connection } from "./connection";
+import { Page, make } from "./dom";
 import { Explorer } from "./explorer";
 import { wireHelp } from "./keys";
-import { Connection } from "./protocol";
+import { Job } from "./protocol";
 import { watchTraining } from "./scores";
 import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
@@ -11,7 +12,12 @@ import { mark, trace } from "./trace";
 async function start(page: Page): Promise<void> {
   wireHelp(page);
   const connection = new Connection();
-  const job = await connection.job();
+  connection.onState = (text, isLost) => {
+    const state = page.element("state");
+    state.textContent = text;
+    if (isLost) make("button", "Try now", state).onclick = () => connection.retry();
+  };
+  const job = await connection.open();
   document.title = `${job.name} · cryomix`;
   page.element("title").textContent = job.name;
   if (!job.particles) {
@@ -19,18 +25,21 @@ async function start(page: Page): Promise<void> {
     await watchTraining(page, connection, job.folder);
     return;
   }
+  const neutral = await connection.modelAt(new Array(job.latents).fill(0));
+  const explorer = new Explorer(page, connection, connection.job, neutral);
+  explorer.onRenewed = () => tellFacts(page, explorer.job);
+  explorer.onRenewed();
+  const { map, view, motion } = explorer;
+  Object.assign(trace, { map, view, motion, connection });
+  await explorer.ready();
+}
+
+function tellFacts(page: Page, job: Job): void {
   page.element("facts").textContent = [
     counted(job.particles, "particle"),
     counted(job.latents, "latent"),
     counted(job.gaussians, "Gaussian"),
   ].join(" · ");
-  await connection.open();
-  const neutral = await connection.modelAt(new Array(job.latents).fill(0));
-  const inside = await connection.domains();
-  const explorer = new Explorer(page, connection, job, neutral, inside);
-  const { map, view, motion } = explorer;
-  Object.assign(trace, { map, view, motion, connection });
-  await explorer.ready();
 }
 
 function counted(count: number, noun: string): string {

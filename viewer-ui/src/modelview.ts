@@ -6,7 +6,7 @@ import { Ball, distance, placeOf } from "./balls";
 import { Rgb, diverging, hexColor, motion } from "./colors";
 import { Page } from "./dom";
 import { Domains } from "./domains";
-import { Orbit } from "./orbit";
+import { Extent, Orbit } from "./orbit";
 import { Pace } from "./pace";
 import { DensityMap, Model } from "./protocol";
 import { Arrows, Quiver } from "./quiver";
@@ -40,8 +40,9 @@ export class ModelView {
   private renderer: WebGLRenderer;
   private scene = new Scene();
   private side = new Scene();
+  private extent: Extent = { middle: new Vector3(), reach: 10 };
   readonly orbit: Orbit;
-  readonly slab: Slab;
+  readonly slab = new Slab(this.extent);
   private moving: Ball;
   private movingFaded: Ball;
   private still: Ball;
@@ -61,7 +62,7 @@ export class ModelView {
     readonly page: Page,
     private canvas: HTMLCanvasElement,
     private neutral: Model,
-    readonly domains: Domains,
+    public domains: Domains,
   ) {
     const count = neutral.amplitude.length;
     this.renderer = new WebGLRenderer({ canvas, antialias: devicePixelRatio < 1.5, alpha: true });
@@ -75,26 +76,42 @@ export class ModelView {
       this.scene.add(ball.points, ball.mesh);
     this.scene.add(this.mapBall.mesh, this.quiver, this.axisMarks);
     for (const ball of [this.still, this.stillFaded]) this.side.add(ball.points, ball.mesh);
-    const middle = new Vector3();
-    let reach = 10;
-    for (let i = 0; i < count; i++) middle.add(placeOf(neutral, i).divideScalar(count));
-    for (let i = 0; i < count; i++)
-      reach = Math.max(reach, placeOf(neutral, i).distanceTo(middle) + 1.5 * neutral.width[i]);
+    this.measure();
     for (const scene of [this.scene, this.side]) {
       const key = new DirectionalLight(0xffffff, 2.2);
       this.lights.push(key);
       scene.add(new AmbientLight(0xffffff, 1.1), key, key.target);
     }
-    const sorted = neutral.amplitude.slice().sort();
-    this.solid = sorted[Math.floor(0.8 * (sorted.length - 1))] || 1;
-    this.orbit = new Orbit(canvas, middle, reach, () => this.draw());
-    this.slab = new Slab(middle, reach);
-    this.peak = this.densityPeak(neutral);
+    this.orbit = new Orbit(canvas, this.extent, () => this.draw());
     canvas.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       if (this.orbit.key(event.key)) event.preventDefault();
     });
     this.show(neutral);
+  }
+
+  /** Those of a job that has changed; the camera stays. */
+  replace(neutral: Model, domains: Domains): void {
+    this.neutral = neutral;
+    this.domains = domains;
+    this.top = 0;
+    this.measure();
+    this.show(this.model ?? neutral);
+  }
+
+  private measure(): void {
+    const { neutral, extent } = this;
+    const count = neutral.amplitude.length;
+    extent.middle.set(0, 0, 0);
+    for (let i = 0; i < count; i++) extent.middle.add(placeOf(neutral, i).divideScalar(count));
+    extent.reach = 10;
+    for (let i = 0; i < count; i++) {
+      const away = placeOf(neutral, i).distanceTo(extent.middle) + 1.5 * neutral.width[i];
+      extent.reach = Math.max(extent.reach, away);
+    }
+    const sorted = neutral.amplitude.slice().sort();
+    this.solid = sorted[Math.floor(0.8 * (sorted.length - 1))] || 1;
+    this.peak = this.densityPeak(neutral);
   }
 
   /** Drawn with the next frame, however many models come before it. */
@@ -119,9 +136,11 @@ export class ModelView {
 
   /** After a change of model, look, colours or reference. */
   refresh(): void {
-    if (!this.model) return;
-    const reference = this.compared,
-      plain = hexColor(this.page.ink("--molecule"));
+    const count = this.neutral.amplitude.length;
+    const reference = this.compared;
+    // Of a job that has changed, some models come before others.
+    if (this.model?.amplitude.length !== count || reference.amplitude.length !== count) return;
+    const plain = hexColor(this.page.ink("--molecule"));
     const { domains } = this;
     const model = (this.placed = domains.place(this.model, reference));
     const colors = this.colors(model, reference);
@@ -137,7 +156,7 @@ export class ModelView {
     this.fill(this.ghost, shown, gray, this.beside === "under");
     const { arrows } = this;
     const held = arrows && { ...arrows, to: domains.place(arrows.to, arrows.from) };
-    this.quiver.set(held, this.orbit.reach, (i) => domains.seen(i) !== "hidden");
+    this.quiver.set(held, this.extent.reach, (i) => domains.seen(i) !== "hidden");
     this.onColors();
     this.draw();
   }
@@ -203,9 +222,9 @@ export class ModelView {
 
   private orderSurface(ball: Ball, model: Model, color: Float32Array): void {
     const linear = color.map((value) => value ** 2.2); // as lights add up; the screen's are not
-    const half = 1.15 * this.orbit.reach,
+    const half = 1.15 * this.extent.reach,
       step = (2 * half) / (GRID - 1),
-      low = this.orbit.middle.toArray().map((v) => v - half);
+      low = this.extent.middle.toArray().map((v) => v - half);
     this.surfaces.order(ball, () => ({
       ...model,
       color: linear,
@@ -237,7 +256,7 @@ export class ModelView {
   /** Axes that are drawn through the model. */
   showAxes(axes: Axis[]): void {
     this.axes = axes;
-    this.axisMarks.set(axes, this.orbit.reach);
+    this.axisMarks.set(axes, this.extent.reach);
     this.draw();
   }
 
@@ -266,14 +285,14 @@ export class ModelView {
   }
 
   private render(w: number, h: number, ratio: number): void {
-    const { renderer, orbit, slab } = this;
+    const { renderer, orbit, slab, extent } = this;
     renderer.setPixelRatio(ratio);
     renderer.setSize(w, h, false);
     const split = this.beside === "beside",
       width = split ? w / 2 : w;
     orbit.fit(width / h);
     slab.update(orbit.direction);
-    const far = orbit.camera.position.distanceTo(orbit.middle);
+    const far = orbit.camera.position.distanceTo(extent.middle);
     for (const light of this.lights)
       light.position.set(0.35, 0.55, 0.85).applyQuaternion(orbit.camera.quaternion);
     const haze = new Vector3(...hexColor(this.page.ink("--card"))).divideScalar(255);
@@ -281,7 +300,7 @@ export class ModelView {
       const { uniforms } = ball.points.material;
       uniforms.height.value = h * ratio;
       uniforms.haze.value = haze;
-      uniforms.depths.value.set(far - 0.4 * orbit.reach, far + 1.3 * orbit.reach);
+      uniforms.depths.value.set(far - 0.4 * extent.reach, far + 1.3 * extent.reach);
       ball.cut(slab, orbit.camera.matrixWorldInverse);
     }
     this.mapBall.cut(slab, orbit.camera.matrixWorldInverse);

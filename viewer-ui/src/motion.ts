@@ -1,10 +1,11 @@
 /** Two pinned places, the way between them, the job's paths, and what single domains do. */
 
 import { CommandList, quoted } from "./commandlist";
+import { Connection } from "./connection";
 import { Page, make, options, short } from "./dom";
 import { LatentMap } from "./latentmap";
 import { ModelView } from "./modelview";
-import { Answer, Connection, Job, LATENT } from "./protocol";
+import { Answer, Job, LATENT } from "./protocol";
 
 const PERIOD = 5000; // milliseconds there and back
 export type Pinned = { answer: Answer; x: number; y: number };
@@ -79,6 +80,22 @@ export class MotionPanel {
   stop(): void {
     this.playing = false;
     this.page.button("play").textContent = "Play";
+  }
+
+  /** Of a job that has changed: models at the pins, none where that is no latent any more. */
+  renew(a: Answer | null, b: Answer | null): void {
+    const { pins } = this;
+    this.pins = {
+      a: a && pins.a && { ...pins.a, answer: a },
+      b: b && pins.b && { ...pins.b, answer: b },
+    };
+    const values = new Map(this.sliders.map((slider) => [slider.id, slider.value]));
+    this.sliders = [];
+    this.page.element("motions").replaceChildren();
+    this.makeSliders();
+    for (const slider of this.sliders) slider.value = values.get(slider.id) ?? "0";
+    if (!this.latents()) this.stop();
+    this.refresh();
   }
 
   /** Marks, arrows and path drawn anew, as after a change of axes. */

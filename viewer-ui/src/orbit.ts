@@ -21,15 +21,20 @@ const SIDES: Record<string, [Vector, Vector]> = {
   ],
 };
 
+/** Of a molecule; it changes when the job does. */
+export interface Extent {
+  middle: Vector3;
+  reach: number; // Å
+}
+
 export class Orbit {
   readonly camera = new PerspectiveCamera(FIELD, 1, 1, 100);
   private controls: TrackballControls;
 
-  /** Around a molecule with this middle and radius, Å. */
+  /** Around a molecule. */
   constructor(
     canvas: HTMLCanvasElement,
-    readonly middle: Vector3,
-    readonly reach: number,
+    private extent: Extent,
     private onMove: () => void,
   ) {
     this.controls = new TrackballControls(this.camera, canvas);
@@ -51,13 +56,13 @@ export class Orbit {
 
   /** Against a direction: what points along it points at the eye. */
   look(direction: Vector, up: Vector): void {
-    const away = (this.reach * 1.06) / Math.sin((FIELD * Math.PI) / 360);
-    this.controls.target.copy(this.middle);
-    this.camera.position.copy(this.middle).addScaledVector(new Vector3(...direction), away);
+    const away = (this.extent.reach * 1.06) / Math.sin((FIELD * Math.PI) / 360);
+    this.controls.target.copy(this.extent.middle);
+    this.camera.position.copy(this.extent.middle).addScaledVector(new Vector3(...direction), away);
     this.camera.up.set(...up);
-    this.camera.near = Math.max(1, away - 3 * this.reach);
-    this.camera.far = away + 6 * this.reach;
-    this.camera.lookAt(this.middle);
+    this.camera.near = Math.max(1, away - 3 * this.extent.reach);
+    this.camera.far = away + 6 * this.extent.reach;
+    this.camera.lookAt(this.extent.middle);
     this.controls.update();
     this.onMove();
   }
@@ -78,7 +83,7 @@ export class Orbit {
 
   /** Pixels per Å at the middle of the molecule, in a picture of so many rows. */
   pixelsPerAngstrom(rows: number): number {
-    const depth = this.camera.position.clone().sub(this.middle).dot(this.direction);
+    const depth = this.camera.position.clone().sub(this.extent.middle).dot(this.direction);
     return (rows * this.camera.zoom) / (2 * Math.tan((FIELD * Math.PI) / 360) * depth);
   }
 
@@ -97,8 +102,8 @@ export class Orbit {
       key
     ];
     if (turn) this.spin(turn[0], turn[1]);
-    else if (key === "+" || key === "=") this.camera.position.lerp(this.middle, 0.1);
-    else if (key === "-") this.camera.position.lerp(this.middle, -0.1);
+    else if (key === "+" || key === "=") this.camera.position.lerp(this.extent.middle, 0.1);
+    else if (key === "-") this.camera.position.lerp(this.extent.middle, -0.1);
     else if (key === "0") this.side("z");
     else if (key in SIDES) this.side(key);
     else return false;
@@ -107,13 +112,13 @@ export class Orbit {
   }
 
   private spin(across: number, up: number): void {
-    const away = this.camera.position.clone().sub(this.middle);
+    const away = this.camera.position.clone().sub(this.extent.middle);
     const axis = across
       ? new Vector3().crossVectors(this.camera.up, away).normalize()
       : this.camera.up.clone().normalize();
     const spin = new Quaternion().setFromAxisAngle(axis, -0.1 * (across + up));
-    this.camera.position.copy(away.applyQuaternion(spin).add(this.middle));
+    this.camera.position.copy(away.applyQuaternion(spin).add(this.extent.middle));
     this.camera.up.applyQuaternion(spin);
-    this.camera.lookAt(this.middle);
+    this.camera.lookAt(this.extent.middle);
   }
 }

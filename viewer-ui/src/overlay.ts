@@ -1,8 +1,9 @@
 /** Maps that were rebuilt from particles, laid over the model. */
 
+import { Connection } from "./connection";
 import { Page, options } from "./dom";
 import { ModelView } from "./modelview";
-import { Connection, DensityMap } from "./protocol";
+import { DensityMap } from "./protocol";
 
 export class Overlay {
   private shown: DensityMap | null = null;
@@ -16,9 +17,14 @@ export class Overlay {
     this.page.input("contour").oninput = () => this.draw();
   }
 
-  /** The maps that there are now; what is shown stays. */
+  /** The maps that there are now, each as it is now; the level stays. */
   async refresh(): Promise<void> {
-    const names = await this.connection.mapNames();
+    let names: string[];
+    try {
+      names = await this.connection.mapNames();
+    } catch (error) {
+      return this.fail(String(error));
+    }
     const before = this.page.select("overlay").value;
     options(
       this.page.select("overlay"),
@@ -26,9 +32,10 @@ export class Overlay {
       before,
     );
     this.page.element("overlay-label").hidden = !names.length;
+    if (before) await this.choose(before);
   }
 
-  private async choose(): Promise<void> {
+  private async choose(before = ""): Promise<void> {
     const name = this.page.select("overlay").value;
     let map: DensityMap | null = null;
     try {
@@ -39,7 +46,7 @@ export class Overlay {
     }
     if (map && this.page.select("overlay").value !== name) return; // another was chosen meanwhile
     this.shown = map;
-    if (map) this.page.input("contour").valueAsNumber = map.contour / map.most;
+    if (map && name !== before) this.page.input("contour").valueAsNumber = map.contour / map.most;
     this.page.element("contour-label").hidden = !map;
     this.draw();
   }

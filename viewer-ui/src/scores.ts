@@ -1,7 +1,7 @@
 /** Scores of a training that goes on. */
 
+import { Connection } from "./connection";
 import { Page } from "./dom";
-import { Connection, ENDED } from "./protocol";
 
 const EVERY = 5000; // milliseconds
 
@@ -20,11 +20,9 @@ export async function watchTraining(
       : `${folder}: no epoch has ended yet.`;
     if (epochs) draw(page, canvas, history);
   };
-  connection.onChange = () => location.reload();
-  connection.onClose = () => {
-    page.element("state").textContent = ENDED;
+  connection.onJob = (job) => {
+    if (job.particles) location.reload();
   };
-  await connection.open();
   await show();
   setInterval(() => show().catch(() => {}), EVERY);
   new ResizeObserver(() => show().catch(() => {})).observe(canvas);

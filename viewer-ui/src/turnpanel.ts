@@ -38,19 +38,35 @@ export class TurnPanel {
   private measured: Measured | null = null;
 
   constructor(private explorer: Explorer) {
-    const { page, view } = explorer;
+    const { page } = explorer;
     const button = page.button("turns-button"),
       panel = page.element("turns");
-    if (!view.domains.list.length) button.textContent = "Numbers";
     button.onclick = () => {
       panel.hidden = !panel.hidden;
       button.setAttribute("aria-expanded", String(!panel.hidden));
       this.refresh();
     };
-    this.fillTable();
+    this.renew();
     page.input("axes").onchange = () => this.refresh();
     page.button("measure").onclick = () => void this.measure();
     page.button("copy-turns").onclick = () => void this.copy();
+  }
+
+  /** After a change of domains. */
+  renew(): void {
+    const { page, view } = this.explorer;
+    const isDivided = view.domains.list.length > 0;
+    page.button("turns-button").textContent = isDivided ? "Domains" : "Numbers";
+    const tint = page.select("tint");
+    tint.options[3].hidden = !isDivided;
+    if (!isDivided && tint.value === "domain") {
+      tint.value = "displacement";
+      tint.dispatchEvent(new Event("change"));
+    }
+    this.rows = [];
+    this.measured = null;
+    page.element("turns-table").replaceChildren();
+    this.fillTable();
   }
 
   /** After a change of model, reference or domain held still. */
@@ -168,6 +184,7 @@ export class TurnPanel {
     const { view } = this.explorer;
     const seen = make("select", "", make("td", "", line));
     for (const state of ["shown", "faded", "hidden"]) seen.append(new Option(state));
+    seen.value = domain.seen;
     seen.setAttribute("aria-label", `how ${domain.name} is seen`);
     seen.onchange = () => {
       domain.seen = seen.value as Seen;
@@ -175,6 +192,7 @@ export class TurnPanel {
     };
     const still = make("input", "", make("td", "", line));
     still.type = "checkbox";
+    still.checked = view.domains.fixed === domain;
     still.className = "still";
     still.title = "the model is laid upon what it is compared with by this domain";
     still.setAttribute("aria-label", `hold ${domain.name} still`);

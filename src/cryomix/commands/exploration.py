@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int64
 
     from cryomix.files.job import JobFolder
-    from cryomix.viewer.exploration import Column, Decoding, Exploration, LocalMotion
+    from cryomix.viewer.exploration import Column, Decoding, Exploration, LocalMotion, Traces
 
 _TITLES = {
     "rlnDefocusU": "defocus U, Å",
@@ -22,6 +22,7 @@ _TITLES = {
     "rlnAnglePsi": "in-plane angle, °",
 }
 _GOES_ROUND = {"rlnAngleRot", "rlnAnglePsi", "rlnDefocusAngle"}
+_PART = ".*.part"  # files that have not taken their names yet
 _ENDS = (1, 99)  # percentiles that a slider goes between
 
 
@@ -41,10 +42,10 @@ def read_exploration(
     from cryomix.viewer.exploration import Exploration
 
     history = partial(read_history, job)
-    changed = partial(_has_changed, job, _results(job))
-    again = partial(read_exploration, job, domains)
+    # Before anything is read: what is written meanwhile is a change.
+    traces, look, again = _look(job), partial(_look, job), partial(read_exploration, job, domains)
     if not (job.model.is_file() and job.latents.is_file()):
-        return Exploration(job.path, history, JobDesk(job), changed=changed, again=again)
+        return Exploration(job.path, history, JobDesk(job), traces=traces, look=look, again=again)
     decoding = _read_decoding(job)
     size = decoding.latent.shape[1]
     paths = {path.stem: read_array(path) for path in sorted(job.trajectories.glob("*.npy"))}
@@ -58,20 +59,27 @@ def read_exploration(
         _read_motions(job),
         _read_domains(job, len(decoding.neutral)) | dict(domains or {}),
         partial(find_maps, job),
-        changed,
+        traces,
+        look,
         again,
     )
 
 
-def _results(job: "JobFolder") -> set[tuple[Path, int]]:
-    """Files that the explorer reads once, and when each was written."""
-    once = [job.model, job.latents, job.latent_std, job.information]
-    files = [*once, *job.analysis.rglob("*.npy"), job.domain_motions, *job.path.glob("particles.*")]
-    return {(path, path.stat().st_mtime_ns) for path in files if path.is_file()}
+def _look(job: "JobFolder") -> "Traces":
+    """When the files that the explorer reads were written, and how large those are that grow.
 
+    A file that goes away between its being found and its being looked at raises an `OSError`.
+    """
+    from cryomix.viewer.exploration import Traces
 
-def _has_changed(job: "JobFolder", before: set[tuple[Path, int]]) -> bool:
-    return _results(job) != before
+    once = [job.model, job.latents, job.latent_std, job.information, job.domain_motions]
+    results = [*once, *job.analysis.rglob("*.npy"), *job.path.glob("particles.*")]
+    maps = [*job.volumes.glob("*.mrc"), *job.selections.glob("*/*.mrc")]
+    return Traces(
+        frozenset((path, path.stat().st_mtime_ns) for path in results if path.is_file()),
+        frozenset((path, path.stat().st_mtime_ns) for path in maps),
+        frozenset((path, path.stat().st_size) for path in job.path.rglob(_PART)),
+    )
 
 
 class JobDesk:

@@ -200,6 +200,11 @@ class JobFolder:
         return self.volumes / "fsc"
 
     @property
+    def explorer_address(self) -> Path:
+        """Port and token of the explorer; nobody but its user may read it."""
+        return self.path / ".view.json"
+
+    @property
     def report(self) -> Path:
         """The page that shows all of it."""
         return self.path / "report.html"

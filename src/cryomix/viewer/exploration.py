@@ -101,6 +101,25 @@ class Desk(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Traces:
+    """Files of a job, each with a number that changes when it is written.
+
+    Attributes
+    ----------
+    results
+        What an `Exploration` is read from.
+    maps
+        What is read when it is asked for.
+    unfinished
+        What is being written, or was left by a program that was killed.
+    """
+
+    results: frozenset[tuple[Path, int]] = frozenset()
+    maps: frozenset[tuple[Path, int]] = frozenset()
+    unfinished: frozenset[tuple[Path, int]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Exploration:
     """All of it; a job that is still being trained has scores only.
 
@@ -120,8 +139,10 @@ class Exploration:
         Which Gaussians are in each, by name.
     maps
         Rebuilt from particles, by name, as they are there at each call; read when asked for.
-    changed
-        Whether the job has other results by now.
+    traces
+        Of the files, from before they were read.
+    look
+        Traces as they are now.
     again
         Reads all of it anew.
     """
@@ -135,7 +156,8 @@ class Exploration:
     motions: tuple[LocalMotion, ...] = ()
     domains: Mapping[str, Bool[np.ndarray, "gaussians"]] = field(default_factory=dict)
     maps: Callable[[], Mapping[str, Callable[[], Volume]]] = dict
-    changed: Callable[[], bool] = bool
+    traces: Traces = field(default_factory=Traces)
+    look: Callable[[], Traces] = Traces
     again: "Callable[[], Exploration] | None" = None
 
     def column(self, name: str) -> Column | None:
