@@ -240,7 +240,7 @@ def test_the_server_sends_the_domains_of_the_job_and_those_given(serve, hinged_j
         bits = np.frombuffer(base64.b64decode(domain["inside"]), np.uint8)
         inside = np.unpackbits(bits, bitorder="little", count=GAUSSIANS)
         np.testing.assert_array_equal(inside, members(domain["name"]))
-    given = read_exploration(hinged_job, {"core": members("rest")})
+    given = read_exploration(hinged_job, domains={"core": members("rest")})
     assert list(given.domains) == [*AXIS, "core"]
     assert list(given.again().domains) == [*AXIS, "core"]
     with talk(address) as (socket, _):

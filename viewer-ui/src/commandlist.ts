@@ -66,7 +66,7 @@ export class CommandList {
 
 function end(row: HTMLLIElement): void {
   row.dataset.state = "ended";
-  row.querySelector("small")!.textContent = "ended with the server; nothing of it stays";
+  row.querySelector("small")!.textContent = "ended with the server";
   row.querySelector<HTMLButtonElement>(".cancel")!.hidden = true;
 }
 

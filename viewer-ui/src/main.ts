@@ -6,8 +6,8 @@ import { Explorer } from "./explorer";
 import { wireHelp } from "./keys";
 import { Job } from "./protocol";
 import { watchTraining } from "./scores";
-import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
+import { TrainingStrip } from "./trainingstrip";
 
 async function start(page: Page): Promise<void> {
   wireHelp(page);
@@ -15,19 +15,20 @@ async function start(page: Page): Promise<void> {
   connection.onState = (text, isLost) => {
     const state = page.element("state");
     state.textContent = text;
+    state.classList.toggle("bad", text !== "");
     if (isLost) make("button", "Try now", state).onclick = () => connection.retry();
   };
-  const job = await connection.open();
+  let job = await connection.open();
   document.title = `${job.name} · cryomix`;
   page.element("title").textContent = job.name;
-  if (!job.particles) {
-    wireTheme(page, () => location.reload());
-    await watchTraining(page, connection, job.folder);
-    return;
-  }
+  if (!job.particles) job = await watchTraining(page, connection);
   const neutral = await connection.modelAt(new Array(job.latents).fill(0));
   const explorer = new Explorer(page, connection, connection.job, neutral);
-  explorer.onRenewed = () => tellFacts(page, explorer.job);
+  const strip = new TrainingStrip(page, connection);
+  explorer.onRenewed = () => {
+    tellFacts(page, explorer.job);
+    void strip.renew(explorer.job);
+  };
   explorer.onRenewed();
   const { map, view, motion } = explorer;
   Object.assign(trace, { map, view, motion, connection });

@@ -17,6 +17,7 @@ export class MotionPanel {
   private started = 0;
   private playing = false;
   private sliders: HTMLInputElement[] = [];
+  private motions = ""; // that there are sliders for
 
   constructor(
     private page: Page,
@@ -89,11 +90,7 @@ export class MotionPanel {
       a: a && pins.a && { ...pins.a, answer: a },
       b: b && pins.b && { ...pins.b, answer: b },
     };
-    const values = new Map(this.sliders.map((slider) => [slider.id, slider.value]));
-    this.sliders = [];
-    this.page.element("motions").replaceChildren();
     this.makeSliders();
-    for (const slider of this.sliders) slider.value = values.get(slider.id) ?? "0";
     if (!this.latents()) this.stop();
     this.refresh();
   }
@@ -159,6 +156,7 @@ export class MotionPanel {
   }
 
   private tellPath(): void {
+    if (this.job.training) return; // those commands need the trained job, and it has other latents
     const name = this.page.select("path").value,
       folder = quoted(this.job.folder);
     const text = (pin: Pinned) =>
@@ -188,6 +186,11 @@ export class MotionPanel {
 
   private makeSliders(): void {
     const panel = this.page.element("motions");
+    const motions = JSON.stringify(this.job.motions);
+    if (this.motions === motions) return;
+    this.motions = motions;
+    this.sliders = [];
+    panel.replaceChildren();
     for (const motion of this.job.motions) {
       const label = make("label", motion.name, panel),
         slider = make("input", "", panel),

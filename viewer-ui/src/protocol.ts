@@ -37,6 +37,7 @@ export interface Job {
   paths: Record<string, number[][]>;
   motions: Motion[];
   domains: { name: string; inside: string }[]; // bits of the Gaussians
+  training: { epoch: number; has_ended: boolean } | null; // null of a job that is trained
 }
 
 /** One Gaussian model; lengths in Å. */

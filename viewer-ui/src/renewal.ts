@@ -3,6 +3,8 @@
 import type { Explorer } from "./explorer";
 import { Answer, Job } from "./protocol";
 
+const TRAINED = "the job is trained: these are the latents of all particles, refined";
+
 /** Also called when the server was found again and nothing has changed. */
 export async function renew(explorer: Explorer, told: Job): Promise<void> {
   const { job, map, commands, controls, overlay } = explorer;
@@ -13,6 +15,7 @@ export async function renew(explorer: Explorer, told: Job): Promise<void> {
   if (before.maps !== job.maps || before.server !== job.server) void overlay.refresh();
   if (before.version !== job.version) {
     explorer.onRenewed();
+    if (before.training && !job.training) explorer.say(TRAINED);
     if (before.particles !== job.particles) {
       map.selection.reset(job.particles);
       explorer.say("the job has other particles now: none are chosen", true);

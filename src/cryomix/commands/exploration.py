@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int64
 
     from cryomix.files.job import JobFolder
+    from cryomix.fitting.trained_model import TrainedModel
     from cryomix.viewer.exploration import Column, Decoding, Exploration, LocalMotion, Traces
+    from cryomix.viewer.latent_axes import LatentAxes
 
 _TITLES = {
     "rlnDefocusU": "defocus U, Å",
@@ -27,9 +30,13 @@ _ENDS = (1, 99)  # percentiles that a slider goes between
 
 
 def read_exploration(
-    job: "JobFolder", domains: "Mapping[str, Bool[np.ndarray, 'gaussians']] | None" = None
+    job: "JobFolder",
+    before: "LatentAxes | None" = None,
+    domains: "Mapping[str, Bool[np.ndarray, 'gaussians']] | None" = None,
 ) -> "Exploration":
     """All that can be seen of `job`; `domains` are shown beside those that it has.
+
+    While it is being trained its principal components have the signs that they had `before`.
 
     Raises
     ------
@@ -38,30 +45,49 @@ def read_exploration(
     """
     from cryomix.commands.rebuilt_maps import find_maps
     from cryomix.files.checkpoint import read_array
-    from cryomix.files.training import read_history
+    from cryomix.files.training import read_history, read_latents, read_model
     from cryomix.viewer.exploration import Exploration
 
-    history = partial(read_history, job)
-    # Before anything is read: what is written meanwhile is a change.
-    traces, look, again = _look(job), partial(_look, job), partial(read_exploration, job, domains)
+    # Traces before anything is read: what is written meanwhile is a change.
+    seen = Exploration(
+        job.path, partial(read_history, job), JobDesk(job), traces=_look(job),
+        look=partial(_look, job), again=partial(read_exploration, job, domains=domains),
+    )  # fmt: skip
     if not (job.model.is_file() and job.latents.is_file()):
-        return Exploration(job.path, history, JobDesk(job), traces=traces, look=look, again=again)
-    decoding = _read_decoding(job)
+        return _add_unfinished(seen, job, before)
+    model = read_model(job.model)
+    decoding = _make_decoding(model, read_latents(job.latents, model.settings.latent_size))
     size = decoding.latent.shape[1]
     paths = {path.stem: read_array(path) for path in sorted(job.trajectories.glob("*.npy"))}
-    return Exploration(
-        job.path,
-        history,
-        JobDesk(job),
-        decoding,
-        tuple(_columns(job, decoding)),
-        {name: path for name, path in paths.items() if path.ndim == 2 and path.shape[1] == size},
-        _read_motions(job),
-        _read_domains(job, len(decoding.neutral)) | dict(domains or {}),
-        partial(find_maps, job),
-        traces,
-        look,
-        again,
+    return replace(
+        seen,
+        decoding=decoding,
+        columns=tuple(_columns(job, decoding)),
+        paths={k: path for k, path in paths.items() if path.ndim == 2 and path.shape[1] == size},
+        motions=_read_motions(job),
+        domains=_read_domains(job, len(decoding.neutral)) | dict(domains or {}),
+        maps=partial(find_maps, job),
+    )
+
+
+def _add_unfinished(
+    seen: "Exploration", job: "JobFolder", before: "LatentAxes | None"
+) -> "Exploration":
+    """What there is of a training under way: only scores before its first epoch has ended."""
+    from cryomix.commands.training_progress import held_out_column, read_progress
+
+    progress, found = read_progress(job)
+    if found is None:
+        return replace(seen, progress=progress)
+    decoding = _make_decoding(found.model, found.latent)
+    if before is not None:
+        decoding = replace(decoding, axes=decoding.axes.facing(before))
+    return replace(
+        seen,
+        decoding=decoding,
+        columns=(*_axis_columns(job, decoding), held_out_column(found)),
+        again=partial(read_exploration, job, decoding.axes),
+        progress=progress,
     )
 
 
@@ -74,6 +100,8 @@ def _look(job: "JobFolder") -> "Traces":
 
     once = [job.model, job.latents, job.latent_std, job.information, job.domain_motions]
     results = [*once, *job.analysis.rglob("*.npy"), *job.path.glob("particles.*")]
+    if not job.model.is_file():  # the last result of a training; till then its state is looked at
+        results = [job.training_state]
     maps = [*job.volumes.glob("*.mrc"), *job.selections.glob("*/*.mrc")]
     return Traces(
         frozenset((path, path.stat().st_mtime_ns) for path in results if path.is_file()),
@@ -165,18 +193,17 @@ def _particle_file(job: "JobFolder") -> Path | None:
         return None
 
 
-def _read_decoding(job: "JobFolder") -> "Decoding":
+def _make_decoding(
+    model: "TrainedModel", latent: "Float[np.ndarray, 'particles latent']"
+) -> "Decoding":
     import numpy as np
     import torch
 
-    from cryomix.files.training import read_latents, read_model
     from cryomix.latent.reduction import fit_pca
     from cryomix.viewer.exploration import Decoding
     from cryomix.viewer.latent_axes import LatentAxes
 
-    model = read_model(job.model)
     size = model.settings.latent_size
-    latent = read_latents(job.latents, size)
     pca = fit_pca(torch.from_numpy(latent))
     if pca.basis is None or pca.mean is None:
         raise RuntimeError("principal components without axes")

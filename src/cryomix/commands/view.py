@@ -55,7 +55,8 @@ def view(
     rebuild maps from. Works without a network, on this machine only; the address holds a secret.
     It is the same at each start, so that an open page goes on when the explorer is started again:
     JOB/.view.json, which only you can read, keeps it. Besides, writes only into JOB/selections. New
-    results of the job are shown as they come; of one that is being trained, the scores. Ctrl-C ends
+    results of the job are shown as they come; of one that is being trained, after each epoch the
+    scores, the latents as the encoder gave them in it, and the models of its decoder. Ctrl-C ends
     it.
 
         cryomix view job
@@ -74,7 +75,7 @@ def view(
     # One model at a time: more threads would wait for each other, and for the browser.
     prepare_device(replace(runtime, threads=runtime.threads or 1))
 
-    exploration = read_exploration(folder, _read_given(folder, domain))
+    exploration = read_exploration(folder, domains=_read_given(folder, domain))
     listener, token = _listen(folder, port, is_new=new_address)
     port = listener.getsockname()[1]
     address = f"http://127.0.0.1:{port}/{token}/"

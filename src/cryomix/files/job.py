@@ -62,6 +62,11 @@ class JobFolder:
         return self.path / "checkpoints"
 
     @property
+    def training_state(self) -> Path:
+        """The state after the last epoch."""
+        return self.checkpoints / "state.safetensors"
+
+    @property
     def latents(self) -> Path:
         """Latent of each particle, rows in the order of the input."""
         return self.path / "latents.npy"

@@ -83,6 +83,22 @@ class Decoding:
     box_length: float
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a training has come.
+
+    Attributes
+    ----------
+    epoch
+        Number of the last epoch that ended, of which the latents are; 0 before the first.
+    has_ended
+        Whether it was the last, after which the latents of all particles are refined.
+    """
+
+    epoch: int
+    has_ended: bool
+
+
 @runtime_checkable
 class Desk(Protocol):
     """What can be done with a selection; all of it is a command line as well."""
@@ -121,7 +137,7 @@ class Traces:
 
 @dataclass(frozen=True, slots=True)
 class Exploration:
-    """All of it; a job that is still being trained has scores only.
+    """All of it; before the first epoch of its training has ended a job has nothing.
 
     Attributes
     ----------
@@ -132,7 +148,7 @@ class Exploration:
     desk
         What can be done with selections.
     decoding
-        None before the training has ended.
+        None before that.
     columns, paths, motions
         Whatever the job has of them. Paths are latents in rows.
     domains
@@ -145,6 +161,8 @@ class Exploration:
         Traces as they are now.
     again
         Reads all of it anew.
+    progress
+        Of a training that goes on; None once the latents of all particles were found.
     """
 
     folder: Path
@@ -159,6 +177,7 @@ class Exploration:
     traces: Traces = field(default_factory=Traces)
     look: Callable[[], Traces] = Traces
     again: "Callable[[], Exploration] | None" = None
+    progress: Progress | None = None
 
     def column(self, name: str) -> Column | None:
         """The column of a name."""

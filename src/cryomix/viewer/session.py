@@ -5,6 +5,7 @@ import base64
 import re
 import secrets
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -18,6 +19,8 @@ from cryomix.viewer.frames import read_question, write_answer, write_map, write_
 from cryomix.viewer.snapshot import Snapshot
 from cryomix.viewer.turns import measure_turns, turn_told
 
+# Rows and latents mean others in another version of the job.
+_OF_VERSION = ("nearest", "keep", "rebuild", "measure")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -44,7 +47,9 @@ class Session:
         """
         seen = self.snapshot.exploration
         now = await asyncio.to_thread(seen.look)
-        at_rest, self._looked = now == self._looked, now
+        # The state of a training is one file, written whole: the next one may be there very soon.
+        at_rest = now == self._looked or seen.progress is not None
+        self._looked = now
         before = self._read
         if not at_rest or seen.again is None or now == before:
             return False
@@ -59,7 +64,10 @@ class Session:
             return True
         self._problem, self._read = "", exploration.traces
         self._maps_read += exploration.traces.maps != before.maps
-        self.snapshot = Snapshot(exploration, self.snapshot)
+        snapshot = Snapshot(exploration, self.snapshot)
+        if exploration.decoding is not None:
+            await snapshot.everyone()  # till then the pages have the models of before
+        self.snapshot = snapshot
         return True
 
     def describe(self) -> dict[str, object]:
@@ -91,6 +99,7 @@ class Session:
                 for name, inside in seen.domains.items()
             ],
             "tasks": [task.told() for task in self.background.tasks()],
+            "training": None if seen.progress is None else asdict(seen.progress),
         }  # fmt: skip
         if seen.decoding is None:
             return {**told, "particles": 0}
@@ -179,9 +188,9 @@ class Session:
             return {"error": " ".join(str(error).split())}
 
     async def _act(self, message: dict[str, object]) -> dict[str, object]:
-        if message.get("version", self.snapshot.version) != self.snapshot.version:
+        what, version = message.get("do"), self.snapshot.version
+        if what in _OF_VERSION and message.get("version", version) != version:
             raise OptionError("the job has new results: try again")
-        what = message.get("do")
         if what == "measure":
             return {"turns": await asyncio.to_thread(self._measure, message)}
         if what == "nearest":
@@ -192,6 +201,8 @@ class Session:
             rows = (await self.snapshot.everyone()).nearest(point, count)
             return {"rows": _pack(rows, len(self.snapshot.decoding.latent))}
         if what in ("keep", "rebuild"):
+            if self.snapshot.exploration.progress is not None:
+                raise OptionError("selections can be written once the job is trained")
             name = str(message["name"])
             if not _NAME.fullmatch(name):
                 raise OptionError(
