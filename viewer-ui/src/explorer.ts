@@ -5,15 +5,17 @@ import { Connection } from "./connection";
 import { MapControls, wireModel } from "./controls";
 import { Page, make, short } from "./dom";
 import { Domains } from "./domains";
+import { FscPanel } from "./fscplot";
 import { wireKeys } from "./keys";
 import { LatentMap } from "./latentmap";
-import { mapLegend, modelLegend } from "./legend";
+import { modelLegend } from "./legend";
+import { MapLegend } from "./maplegend";
 import { ModelView } from "./modelview";
 import { MotionPanel } from "./motion";
 import { Overlay } from "./overlay";
 import { Answer, Job } from "./protocol";
 import { renew } from "./renewal";
-import { wireSelection } from "./selectionpanel";
+import { hasClusters, showCount, wireSelection } from "./selectionpanel";
 import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
 import { TurnPanel } from "./turnpanel";
@@ -30,7 +32,12 @@ export class Explorer {
   readonly controls: MapControls;
   readonly overlay: Overlay;
   private turns?: TurnPanel;
+  readonly curves: FscPanel;
+  private legend: MapLegend;
   onRenewed: () => void = () => {}; // `job` has other content
+
+  onShow: (answer: Answer) => void = () => {};
+  onChoose: () => void = () => {};
 
   /** Of a job whose model of the neutral state is known. */
   constructor(
@@ -56,6 +63,8 @@ export class Explorer {
       project,
     );
     this.overlay = new Overlay(page, connection, this.view, (text) => this.say(text, true));
+    this.curves = new FscPanel(page, connection, (text) => this.say(text, true));
+    this.legend = new MapLegend(page, this.map);
     this.listen();
     this.turns = new TurnPanel(this);
     wireModel(this);
@@ -66,14 +75,20 @@ export class Explorer {
       this.map.draw();
       this.view.refresh();
       this.overlay.draw();
+      this.curves.draw();
     });
     this.commands.renew(job);
     this.take(neutral);
+    page.onClose(() => {
+      this.motion.stop();
+      this.view.close();
+    });
   }
 
   /** Once the first map is there. */
   async ready(): Promise<void> {
     await Promise.all([this.controls.showAxes(), this.overlay.refresh()]);
+    if (hasClusters(this.job)) await this.connection.column("cluster"); // to count the chosen ones
   }
 
   /** Neutral model and domains of a job that has changed. */
@@ -100,6 +115,7 @@ export class Explorer {
     const { page } = this;
     this.motion.current = answer;
     this.view.show(answer.model);
+    this.onShow(answer);
     page.button("pin-a").disabled = page.button("pin-b").disabled = false;
     const note = page.element("reach");
     note.replaceChildren();
@@ -126,19 +142,24 @@ export class Explorer {
       this.controls.ask(x, y);
     };
     map.onDraw = () => {
-      mapLegend(page.element("legend"), map);
+      this.legend.update();
       mark("map");
     };
     map.selection.onChange = () => {
-      page.element("chosen").textContent = map.selection.count.toLocaleString("en");
+      void showCount(this);
       map.draw();
+      this.onChoose();
     };
     view.onColors = () => {
       modelLegend(page.element("model-legend"), view, this.referenceName);
       this.turns?.refresh();
     };
     view.onDraw = () => mark("model");
+    this.overlay.onOffer = (names) => this.curves.offer(names);
+    this.overlay.onChoose = (name) => void this.curves.follow(name);
     this.commands.onDone = () => void this.overlay.refresh();
+    this.commands.onShowMap = (name) => void this.overlay.show(name);
+    this.commands.onShowCurve = (name) => void this.curves.open(name);
   }
 }
 

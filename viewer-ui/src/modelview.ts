@@ -52,7 +52,7 @@ export class ModelView {
   readonly axisMarks = new AxisMarks();
   private lights: DirectionalLight[] = [];
   private pace = new Pace(() => this.draw());
-  private surfaces = new SurfaceFinder(() => this.draw());
+  private surfaces: SurfaceFinder;
   private frame = 0;
   private solid = 1;
   private peak = 1;
@@ -82,6 +82,7 @@ export class ModelView {
       this.lights.push(key);
       scene.add(new AmbientLight(0xffffff, 1.1), key, key.target);
     }
+    this.surfaces = new SurfaceFinder(page.host.startWorker, () => this.draw());
     this.orbit = new Orbit(canvas, this.extent, () => this.draw());
     canvas.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -112,6 +113,14 @@ export class ModelView {
     const sorted = neutral.amplitude.slice().sort();
     this.solid = sorted[Math.floor(0.8 * (sorted.length - 1))] || 1;
     this.peak = this.densityPeak(neutral);
+  }
+
+  /** Browsers keep few contexts. */
+  close(): void {
+    this.surfaces.close();
+    this.orbit.close();
+    this.renderer.dispose();
+    this.renderer.forceContextLoss();
   }
 
   /** Drawn with the next frame, however many models come before it. */
@@ -170,7 +179,7 @@ export class ModelView {
     if (!density) return this.draw();
     const { size, step, value } = density,
       edge = -(size >> 1) * step;
-    const plain = hexColor(this.page.ink("--accent")).map((part) => (part / 255) ** 2.2);
+    const plain = hexColor(this.page.ink("--accent")).map((part) => (part / 255) ** 2.2) as Rgb;
     this.surfaces.order(this.mapBall, () => ({
       value,
       plain,
@@ -224,7 +233,7 @@ export class ModelView {
     const linear = color.map((value) => value ** 2.2); // as lights add up; the screen's are not
     const half = 1.15 * this.extent.reach,
       step = (2 * half) / (GRID - 1),
-      low = this.extent.middle.toArray().map((v) => v - half);
+      low = this.extent.middle.clone().subScalar(half).toArray();
     this.surfaces.order(ball, () => ({
       ...model,
       color: linear,

@@ -149,6 +149,12 @@ export class MotionPanel {
     this.ask(Array.from(path[k], (value, i) => value + f * (path[k + 1][i] - value)));
   }
 
+  /** Whatever is played ends. */
+  goToLatent(latent: number[]): void {
+    this.stop();
+    this.ask(latent);
+  }
+
   private ask(latent: number[]): void {
     this.map.cursor = this.project(latent);
     this.map.drawOver();

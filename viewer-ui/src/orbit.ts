@@ -38,7 +38,12 @@ export class Orbit {
     private onMove: () => void,
   ) {
     this.controls = new TrackballControls(this.camera, canvas);
-    Object.assign(this.controls, { rotateSpeed: 2.6, staticMoving: true, noPan: false });
+    Object.assign(this.controls, {
+      rotateSpeed: 2.6,
+      staticMoving: true,
+      noPan: false,
+      keys: ["", "", ""], // it would hear them wherever they are typed
+    });
     this.controls.addEventListener("change", () => onMove());
     new ResizeObserver(() => {
       this.controls.handleResize();
@@ -47,6 +52,10 @@ export class Orbit {
     canvas.addEventListener("pointermove", () => this.controls.update());
     canvas.addEventListener("wheel", () => this.controls.update(), { passive: true });
     this.side("z");
+  }
+
+  close(): void {
+    this.controls.dispose();
   }
 
   /** All of the molecule, from the positive end of an axis. */

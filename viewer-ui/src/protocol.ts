@@ -1,10 +1,11 @@
 /** The server as the page sees it: questions and answers in binary, everything else in JSON. */
 
-export type ColumnKind = "number" | "category" | "angle";
+export type ColumnKind = "number" | "category" | "angle" | "named";
 export interface ColumnInfo {
   name: string;
   title: string;
   kind: ColumnKind;
+  groups: string[]; // names of the groups of a category, where they have any
 }
 export interface Motion {
   name: string;
@@ -17,7 +18,17 @@ export interface Task {
   command: string;
   state: string;
   line: string;
+  makes: string | null; // name of the map that there is when it is done
+  share: number | null; // of what it counts now
+  left: number | null; // seconds
 }
+/** How far it has come; `written` is when the epoch ended, seconds since 1970. */
+export interface Training {
+  epoch: number;
+  has_ended: boolean;
+  written: number;
+}
+
 export interface Job {
   server: string; // another one for each start of the server
   page: string; // the version of the page that this server has
@@ -37,7 +48,7 @@ export interface Job {
   paths: Record<string, number[][]>;
   motions: Motion[];
   domains: { name: string; inside: string }[]; // bits of the Gaussians
-  training: { epoch: number; has_ended: boolean } | null; // null of a job that is trained
+  training: Training | null; // null of a job that is trained
 }
 
 /** One Gaussian model; lengths in Å. */
@@ -88,6 +99,16 @@ export interface DensityMap {
   value: Float32Array;
 }
 
+/** How far the half maps of a map agree; frequencies in 1/Å, resolutions in Å. */
+export interface Curve {
+  file: string;
+  frequency: number[];
+  fsc: (number | null)[];
+  masked: (number | null)[];
+  particles: (number | null)[];
+  resolution: { masked: number | null; unmasked: number | null };
+}
+
 export function readMap(bytes: ArrayBuffer): DensityMap {
   const head = new DataView(bytes);
   return {
@@ -99,19 +120,21 @@ export function readMap(bytes: ArrayBuffer): DensityMap {
   };
 }
 
-export async function fetchBytes(address: string): Promise<ArrayBuffer> {
-  const response = await fetch(address);
-  if (!response.ok) throw new Error(await response.text());
-  return response.arrayBuffer();
+/** One bit for each particle, the first in the lowest. */
+export function packBits(chosen: Uint8Array): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(Math.ceil(chosen.length / 8));
+  for (let i = 0; i < chosen.length; i++) if (chosen[i]) bytes[i >> 3] |= 1 << (i & 7);
+  return bytes;
 }
 
-export async function fetchJson<T>(address: string): Promise<T> {
-  return JSON.parse(new TextDecoder().decode(await fetchBytes(address)));
+export function unpackBits(bytes: Uint8Array, count: number): Uint8Array {
+  const chosen = new Uint8Array(count);
+  for (let i = 0; i < count; i++) chosen[i] = (bytes[i >> 3] >> (i & 7)) & 1;
+  return chosen;
 }
 
 export function packRows(chosen: Uint8Array): string {
-  const bytes = new Uint8Array(Math.ceil(chosen.length / 8));
-  for (let i = 0; i < chosen.length; i++) if (chosen[i]) bytes[i >> 3] |= 1 << (i & 7);
+  const bytes = packBits(chosen);
   let text = "";
   for (let i = 0; i < bytes.length; i += 32768)
     text += String.fromCharCode(...bytes.subarray(i, i + 32768));
@@ -119,8 +142,6 @@ export function packRows(chosen: Uint8Array): string {
 }
 
 export function unpackRows(packed: string, count: number): Uint8Array {
-  const text = atob(packed),
-    chosen = new Uint8Array(count);
-  for (let i = 0; i < count; i++) chosen[i] = (text.charCodeAt(i >> 3) >> (i & 7)) & 1;
-  return chosen;
+  const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+  return unpackBits(bytes, count);
 }

@@ -29,6 +29,7 @@ export async function watchTraining(page: Page, connection: Connection): Promise
   await again();
   mark("ready");
   const timer = setInterval(again, EVERY);
+  page.onClose(() => clearInterval(timer));
   const resized = new ResizeObserver(again);
   resized.observe(canvas);
   const job = await ready;
@@ -60,7 +61,7 @@ export function drawScores(page: Page, canvas: HTMLCanvasElement, history: Histo
     chart.line(color, values);
     // The names of both must be readable where the lines end alike.
     const other = ends[1 - i];
-    const away = Math.max(0, chart.letter - Math.abs(ends[i] - other)) / 2;
+    const away = Math.max(0, 1.15 * chart.letter - Math.abs(ends[i] - other)) / 2;
     const above = ends[i] < other || (ends[i] === other && i === 0);
     chart.name(told[i], color, values, above ? -away : away);
   });
@@ -90,7 +91,7 @@ class Chart {
     this.small = canvas.height < 8 * size;
     this.letter = this.small ? 0.85 * size : size;
     this.left = this.small ? 0.3 * size : 3.5 * size;
-    this.top = this.small ? 0.6 * size : 1.2 * size;
+    this.top = (this.small ? 1 : 1.2) * size;
     this.width = canvas.width - this.left - 8 * this.letter;
     this.height = canvas.height - this.top - (this.small ? 0.6 : 2.4) * size;
     this.low = Math.min(...values);
