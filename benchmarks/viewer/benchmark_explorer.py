@@ -1,4 +1,4 @@
-"""Explorer in a real browser: mouse to Gaussians, first map, lasso, memory of the server."""
+"""Explorer in a real browser: mouse to Gaussians, first map, lasso, turns, memory of the server."""
 
 import argparse
 import json
@@ -19,12 +19,15 @@ from playwright.sync_api import Page, sync_playwright
 
 import cryomix
 from cryomix.files.checkpoint import write_array
+from cryomix.files.domain_motions import write_domain_motions
 from cryomix.files.job import JobFolder
 from cryomix.files.run_record import write_run_record
 from cryomix.files.training import write_model
 from cryomix.fitting.trained_model import ModelSettings, TrainedModel
 from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.noise import Spectrum
+from cryomix.latent.localized_path import DomainMotion
+from cryomix.latent.screw_motion import ScrewMotion
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -33,6 +36,7 @@ FLAGS = [
     "--enable-unsafe-swiftshader",
 ]  # fmt: skip
 BOX, PIXEL_SIZE = 128, 2.0
+NAMES = ("first", "second")  # domains; a third of the Gaussians is in neither
 STAR_COLUMNS = (
     "rlnDefocusU", "rlnAngleTilt", "rlnMicrographName", "rlnAutopickFigureOfMerit",
     "rlnRandomSubset",
@@ -45,6 +49,7 @@ def main() -> None:
     parser.add_argument("--particles", type=int, default=300_000)
     parser.add_argument("--gaussians", type=int, default=3_000)
     parser.add_argument("--moves", type=int, default=200)
+    parser.add_argument("--turns", action="store_true", help="tell how three domains turn")
     parser.add_argument(
         "--star", action="store_true", help="a particles.star of 26 columns, to colour by five"
     )
@@ -61,7 +66,10 @@ def main() -> None:
             if server.stdout is None:
                 raise SystemExit("the server has no output")
             address = server.stdout.readline().strip()
-            result = measure(address, job, options.moves, STAR_COLUMNS if options.star else ())
+            result = measure(
+                address, job, options.moves, STAR_COLUMNS if options.star else (),
+                turns=options.turns,
+            )  # fmt: skip
             beyond = {"server": memory_of(server.pid), "peak": peak_memory_of(server.pid)}
             of_torch = memory_of_torch()
             for name, memory in beyond.items():
@@ -104,6 +112,13 @@ def make_job(job: JobFolder, particles: int, gaussians: int) -> JobFolder:
     model = TrainedModel(settings, neutral, Spectrum(rings, rings, rings, torch.tensor(0.01)))
     write_model(job.model, model)
     write_run_record(job.run_record, "train", {"particles": "particles.star"}, [], 0, "cpu")
+    still = torch.zeros(3, dtype=torch.float64)
+    rigid = ScrewMotion(0.0, 0.0, still, 0.0, still, 0.0, 0.0, 0.0, 1.0)
+    third = neutral.center[:, 0].argsort().argsort() // (1 + gaussians // 3)
+    for number, name in enumerate(NAMES):
+        write_array(job.domain_members(name), (third == number).numpy())
+    motions = [DomainMotion(name, gaussians // 3, 0.0, 0.0, 1.0, rigid) for name in NAMES]
+    write_domain_motions(job.domain_motions, motions)
     return job
 
 
@@ -115,7 +130,9 @@ def make_star(path: Path, particles: int) -> None:
     make_file(path, particles)
 
 
-def measure(address: str, job: JobFolder, moves: int, columns: Sequence[str]) -> dict[str, Any]:
+def measure(
+    address: str, job: JobFolder, moves: int, columns: Sequence[str], *, turns: bool
+) -> dict[str, Any]:
     """Milliseconds, as the page sees them."""
     with sync_playwright() as tool:
         browser = tool.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -128,6 +145,9 @@ def measure(address: str, job: JobFolder, moves: int, columns: Sequence[str]) ->
             time.sleep(0.05)
         ready = page.evaluate("window.cryomix.marks.ready")
         page.wait_for_timeout(3000)  # the neighbours of the particles are found meanwhile
+        if turns:
+            page.click("#turns-button")
+            page.check("[aria-label='hold first still']")
         box = page.locator("#over").bounding_box()
         if box is None:
             raise SystemExit("there is no map")
@@ -149,6 +169,21 @@ def measure(address: str, job: JobFolder, moves: int, columns: Sequence[str]) ->
                 return [performance.now() - start, map.selection.count];
             }"""
         )
+        told = page.evaluate(
+            """() => {
+                const { view } = window.cryomix, { domains } = view, taken = [];
+                for (let i = 0; i < 50; i++) {
+                    const start = performance.now();
+                    const model = domains.list[0].part.hold(view.model, view.compared);
+                    for (const { part } of [...domains.list, { part: domains.whole }]) {
+                        part.turn(view.compared, model);
+                        part.rootMeanSquare(view.compared, model);
+                    }
+                    taken.push(performance.now() - start);
+                }
+                return taken;
+            }"""
+        )
         colored = {name: color_by(page, name) for name in columns}
         browser.close()
     if not 0 < lasso[1] < len(np.load(job.latents)):
@@ -159,6 +194,8 @@ def measure(address: str, job: JobFolder, moves: int, columns: Sequence[str]) ->
         "answers": len(latency),
         "page_to_map_ms": round(ready),
         "lasso_drawn_ms": round(lasso[0]),
+        "turns_median_ms": round(statistics.median(told), 2),
+        "turns_p90_ms": round(float(np.percentile(told, 90)), 2),
         "colored_ms": colored,
     }
 

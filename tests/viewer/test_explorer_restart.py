@@ -65,7 +65,7 @@ def seen(page):
     return page.evaluate(
         "(() => { const { map, view, motion } = window.cryomix; return {"
         "frame: map.frame, chosen: Array.from(map.selection.chosen), cursor: map.cursor,"
-        "camera: view.camera.position.toArray(), shade: map.shade?.info.name,"
+        "camera: view.orbit.camera.position.toArray(), shade: map.shade?.info.name,"
         "pins: [motion.pins.a, motion.pins.b].map((pin) => Array.from(pin.answer.latent)),"
         "axes: ['x-axis', 'y-axis'].map((id) => document.getElementById(id).value),"
         "arrows: view.quiver.children[0].count }; })()"

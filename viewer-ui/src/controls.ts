@@ -182,6 +182,5 @@ export function wireModel(explorer: Explorer): void {
   for (const id of ["look", "tint", "reference", "beside"]) page.select(id).onchange = refresh;
   page.input("level").oninput = refresh;
   motion.onPins = refresh;
-  page.button("face").onclick = () => view.resetCamera();
   refresh();
 }

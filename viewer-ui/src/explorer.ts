@@ -4,6 +4,7 @@ import { CommandList } from "./commandlist";
 import { Connection } from "./connection";
 import { MapControls, wireModel } from "./controls";
 import { Page, make, short } from "./dom";
+import { Domains } from "./domains";
 import { FscPanel } from "./fscplot";
 import { wireKeys } from "./keys";
 import { LatentMap } from "./latentmap";
@@ -17,6 +18,8 @@ import { renew } from "./renewal";
 import { hasClusters, showCount, wireSelection } from "./selectionpanel";
 import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
+import { TurnPanel } from "./turnpanel";
+import { wireMenu } from "./viewmenu";
 
 const FAR = 2; // times the usual reach: above, few particles are near
 const NEAR = 0.8;
@@ -28,6 +31,7 @@ export class Explorer {
   readonly motion: MotionPanel;
   readonly controls: MapControls;
   readonly overlay: Overlay;
+  private turns?: TurnPanel;
   readonly curves: FscPanel;
   private legend: MapLegend;
   onRenewed: () => void = () => {}; // `job` has other content
@@ -44,7 +48,8 @@ export class Explorer {
   ) {
     page.element("explorer").hidden = page.element("panels").hidden = false;
     this.map = new LatentMap(page, page.element("map"), page.element("over"), job.particles);
-    this.view = new ModelView(page, page.element("model"), neutral.model);
+    const domains = new Domains(job.domains, neutral.model);
+    this.view = new ModelView(page, page.element("model"), neutral.model, domains);
     this.commands = new CommandList(page, connection);
     this.controls = new MapControls(this);
     const project = (latent: ArrayLike<number>) => this.controls.project(latent);
@@ -61,7 +66,9 @@ export class Explorer {
     this.curves = new FscPanel(page, connection, (text) => this.say(text, true));
     this.legend = new MapLegend(page, this.map);
     this.listen();
+    this.turns = new TurnPanel(this);
     wireModel(this);
+    wireMenu(this);
     wireSelection(this);
     wireKeys(this);
     wireTheme(page, () => {
@@ -82,6 +89,13 @@ export class Explorer {
   async ready(): Promise<void> {
     await Promise.all([this.controls.showAxes(), this.overlay.refresh()]);
     if (hasClusters(this.job)) await this.connection.column("cluster"); // to count the chosen ones
+  }
+
+  /** Neutral model and domains of a job that has changed. */
+  renewModel(neutral: Answer): void {
+    const { job, view } = this;
+    view.replace(neutral.model, new Domains(job.domains, neutral.model, view.domains));
+    this.turns?.renew();
   }
 
   /** One line about what was done, or why not. */
@@ -136,7 +150,10 @@ export class Explorer {
       map.draw();
       this.onChoose();
     };
-    view.onColors = () => modelLegend(page.element("model-legend"), view, this.referenceName);
+    view.onColors = () => {
+      modelLegend(page.element("model-legend"), view, this.referenceName);
+      this.turns?.refresh();
+    };
     view.onDraw = () => mark("model");
     this.overlay.onOffer = (names) => this.curves.offer(names);
     this.overlay.onChoose = (name) => void this.curves.follow(name);

@@ -7,6 +7,8 @@ import { Tool } from "./latentmap";
 const KEYS: [string, string][] = [
   ["arrows", "on the map: move the place; on the molecule: turn it; with Shift: further"],
   ["+  −  0", "zoom, and back"],
+  ["X  Y  Z", "on the molecule: look from the positive end of an axis"],
+  ["C  [  ]  {  }", "on the molecule: cut it; front plane nearer, deeper; thinner, thicker"],
   ["D  L  R  P", "drag, lasso, rectangle, pan"],
   ["Shift, Alt", "with a lasso, a rectangle or the legend: add, take away"],
   ["A  B", "pin this place as A or B"],

@@ -47,6 +47,7 @@ export interface Job {
   axes: { direction: number[]; offset: number }[];
   paths: Record<string, number[][]>;
   motions: Motion[];
+  domains: { name: string; inside: string }[]; // bits of the Gaussians
   training: Training | null; // null of a job that is trained
 }
 

@@ -1,6 +1,7 @@
 """What the explorer shows of a job, read from its folder; what is not there is left out."""
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from cryomix.errors import CheckpointError, CryomixError
 
 if TYPE_CHECKING:
     import numpy as np
-    from jaxtyping import Float, Int64
+    from jaxtyping import Bool, Float, Int64
 
     from cryomix.files.job import JobFolder
     from cryomix.fitting.trained_model import TrainedModel
@@ -28,8 +29,12 @@ _PART = ".*.part"  # files that have not taken their names yet
 _ENDS = (1, 99)  # percentiles that a slider goes between
 
 
-def read_exploration(job: "JobFolder", before: "LatentAxes | None" = None) -> "Exploration":
-    """All that can be seen of `job`.
+def read_exploration(
+    job: "JobFolder",
+    before: "LatentAxes | None" = None,
+    domains: "Mapping[str, Bool[np.ndarray, 'gaussians']] | None" = None,
+) -> "Exploration":
+    """All that can be seen of `job`; `domains` are shown beside those that it has.
 
     While it is being trained its principal components have the signs that they had `before`.
 
@@ -46,7 +51,7 @@ def read_exploration(job: "JobFolder", before: "LatentAxes | None" = None) -> "E
     # Traces before anything is read: what is written meanwhile is a change.
     seen = Exploration(
         job.path, partial(read_history, job), JobDesk(job), traces=_look(job),
-        look=partial(_look, job), again=partial(read_exploration, job),
+        look=partial(_look, job), again=partial(read_exploration, job, domains=domains),
     )  # fmt: skip
     if not (job.model.is_file() and job.latents.is_file()):
         return _add_unfinished(seen, job, before)
@@ -60,6 +65,7 @@ def read_exploration(job: "JobFolder", before: "LatentAxes | None" = None) -> "E
         columns=tuple(_columns(job, decoding)),
         paths={k: path for k, path in paths.items() if path.ndim == 2 and path.shape[1] == size},
         motions=_read_motions(job),
+        domains=_read_domains(job, len(decoding.neutral)) | dict(domains or {}),
         maps=partial(find_maps, job),
         curves=partial(find_curves, job),
     )
@@ -362,3 +368,22 @@ def _read_motions(job: "JobFolder") -> "tuple[LocalMotion, ...]":
             way = read_array(direction)[0].astype("f4") / motion.inside
             found.append(LocalMotion(motion.name, way.astype("f4"), float(low), float(high)))
     return tuple(found)
+
+
+def _read_domains(job: "JobFolder", gaussians: int) -> "dict[str, Bool[np.ndarray, 'gaussians']]":
+    from cryomix.files.checkpoint import read_array
+    from cryomix.files.domain_motions import read_domain_motions
+
+    found = {}
+    for motion in read_domain_motions(job.domain_motions):
+        path = job.domain_members(motion.name)
+        if not path.is_file():  # an analysis of an earlier version
+            continue
+        inside = read_array(path)
+        if inside.shape != (gaussians,) or inside.dtype.kind != "b":
+            raise CheckpointError(
+                f"{path}: must hold true or false for each of {gaussians} Gaussians, got "
+                f"{inside.dtype} of shape {inside.shape}"
+            )
+        found[motion.name] = inside
+    return found

@@ -180,6 +180,10 @@ class JobFolder:
         """How far each particle has gone along the motion of a domain, Å."""
         return self.analysis / f"coordinate_{mask_name}.npy"
 
+    def domain_members(self, name: str) -> Path:
+        """Which Gaussians are in a domain: true or false for each."""
+        return self.analysis / f"domain_{name}.npy"
+
     @property
     def domain_motions(self) -> Path:
         """Motions of the domains in numbers."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int64, Integer
+from jaxtyping import Bool, Float, Int64, Integer
 from torch import Tensor
 
 from cryomix.imaging.gaussians import GaussianModel
@@ -229,6 +229,8 @@ class Exploration:
         None before that.
     columns, paths, motions
         Whatever the job has of them. Paths are latents in rows.
+    domains
+        Which Gaussians are in each, by name.
     maps
         Rebuilt from particles, by name, as they are there at each call; read when asked for.
     curves
@@ -250,6 +252,7 @@ class Exploration:
     columns: tuple[Column, ...] = ()
     paths: Mapping[str, Float[np.ndarray, "steps latent"]] = field(default_factory=dict)
     motions: tuple[LocalMotion, ...] = ()
+    domains: Mapping[str, Bool[np.ndarray, "gaussians"]] = field(default_factory=dict)
     maps: Callable[[], Mapping[str, Callable[[], Volume]]] = dict
     curves: Callable[[], Mapping[str, Callable[[], HalfMapCurve]]] = dict
     traces: Traces = field(default_factory=Traces)

@@ -14,11 +14,13 @@ from jaxtyping import Float, Int64
 
 from cryomix.errors import CryomixError, OptionError
 from cryomix.viewer.background import Background, Task
-from cryomix.viewer.exploration import Exploration, HalfMapCurve, Rule
+from cryomix.viewer.exploration import Decoding, Exploration, HalfMapCurve, Rule
 from cryomix.viewer.frames import read_question, write_answer, write_map, write_stale
 from cryomix.viewer.snapshot import Snapshot
+from cryomix.viewer.turns import measure_turns, turn_told
 
-_OF_PARTICLES = ("nearest", "keep", "rebuild")  # rows mean others in another version of the job
+# Rows and latents mean others in another version of the job.
+_OF_VERSION = ("nearest", "keep", "rebuild", "measure")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -92,6 +94,10 @@ class Session:
                 {"name": motion.name, "direction": motion.direction.tolist(), "low": motion.low,
                  "high": motion.high}
                 for motion in seen.motions
+            ],
+            "domains": [
+                {"name": name, "inside": _pack(np.flatnonzero(inside), len(inside))}
+                for name, inside in seen.domains.items()
             ],
             "tasks": [task.told() for task in self.background.tasks()],
             "training": None if seen.progress is None else asdict(seen.progress),
@@ -197,15 +203,12 @@ class Session:
 
     async def _act(self, message: dict[str, object]) -> dict[str, object]:
         what, version = message.get("do"), self.snapshot.version
-        if what in _OF_PARTICLES and message.get("version", version) != version:
+        if what in _OF_VERSION and message.get("version", version) != version:
             raise OptionError("the job has new results: try again")
+        if what == "measure":
+            return {"turns": await asyncio.to_thread(self._measure, message)}
         if what == "nearest":
-            point = np.array(message["latent"], np.float32)
-            if (
-                point.shape != self.snapshot.decoding.latent.shape[1:]
-                or not np.isfinite(point).all()
-            ):
-                raise OptionError(f"a latent of this job was expected, got {message['latent']}")
+            point = _latent_of(message["latent"], self.snapshot.decoding)
             count = int(str(message["count"]))
             if count < 1:
                 raise OptionError(f"the number of particles must be at least 1, got {count}")
@@ -226,6 +229,27 @@ class Session:
             self.background.cancel(int(str(message["task"])))
             return {}
         raise OptionError(f"the page asked for {what!r}, which is nothing that can be done")
+
+    def _measure(self, message: dict[str, object]) -> list[dict[str, object]]:
+        """Motions of the domains, of the Gaussians in none of them, and of all."""
+        decoding = self.snapshot.decoding
+        start, end = (_latent_of(message[name], decoding) for name in ("from", "to"))
+        domains = [
+            torch.from_numpy(inside) for inside in self.snapshot.exploration.domains.values()
+        ]
+        everything = torch.ones(len(decoding.neutral), dtype=torch.bool)
+        if domains and bool((rest := ~torch.stack(domains).any(0)).any()):
+            domains.append(rest)
+        fixed = message.get("fixed")
+        if fixed is not None and fixed not in range(len(domains)):
+            raise OptionError(f"there are {len(domains)} domains, got {fixed}")
+        turns = measure_turns(
+            decoding.decode,
+            (torch.from_numpy(start), torch.from_numpy(end)),
+            [*domains, everything],
+            None if fixed is None else domains[int(str(fixed))],
+        )
+        return [turn_told(turn) for turn in turns]
 
     async def _use(
         self, name: str, message: dict[str, object], *, rebuild: bool
@@ -249,6 +273,13 @@ class Session:
             )
             commands = [task.command]
         return {"commands": commands, "scene": desk.scene(name)}
+
+
+def _latent_of(numbers: object, decoding: Decoding) -> Float[np.ndarray, "latent"]:
+    point = np.array(numbers, np.float32)
+    if point.shape != decoding.latent.shape[1:] or not np.isfinite(point).all():
+        raise OptionError(f"a latent of this job was expected, got {numbers}")
+    return point
 
 
 def _read_rule(told: object) -> Rule | None:
@@ -279,7 +310,7 @@ def _plain(values: Float[np.ndarray, "_"]) -> list[float | None]:
 
 
 def _pack(rows: Int64[np.ndarray, "selected"], count: int) -> str:
-    """Rows as bits, the first particle in the lowest bit, in base64."""
+    """Rows as bits, the first of all in the lowest bit, in base64."""
     chosen = np.zeros(count, bool)
     chosen[rows] = True
     return base64.b64encode(np.packbits(chosen, bitorder="little").tobytes()).decode()
