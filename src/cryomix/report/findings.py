@@ -183,7 +183,8 @@ def tell_headline(content: ReportContent, motions: list[PathMotion]) -> str:
         where = "In the largest group" if groups > 1 else "One continuous group of particles"
         sign = "," if groups > 1 else ":"
         told.append(
-            f"{where}{sign} a part that holds {100 * group.mass:.0f} % of the mass {how} {way:.1f} Å."
+            f"{where}{sign} a part that holds {100 * group.mass:.0f} % of the mass {how} "
+            f"{way:.1f} Å."
         )
     return " ".join(told)
 
