@@ -55,6 +55,8 @@ class Kernel:
     def __init__(self, widget: Any) -> None:
         self._widget = widget
         self._talks: list[Any] = []
+        self.is_free = threading.Event()  # else a cell computes
+        self.is_free.set()
         widget.send = self.send  # in place of the comm that only a kernel has
         self._server = serve(self._converse, "127.0.0.1", 0, max_size=None)
         self.port = self._server.socket.getsockname()[1]
@@ -75,6 +77,7 @@ class Kernel:
         self._talks.append(socket)
         try:
             for message in socket:
+                self.is_free.wait(20)
                 content, parts = json.loads(message)
                 buffers = [memoryview(base64.b64decode(part)) for part in parts]
                 self._widget._handle_custom_msg(content, buffers)
@@ -94,14 +97,14 @@ class Notebook:
         look = PAGE.replace("COLOR", color).replace("GROUND", ground)
         self.page.set_content(look.replace("POLICY", policy))
         wait_for(self.page, "window.isReady")
-        self._kernels: dict[int, Kernel] = {}
+        self.kernels: dict[int, Kernel] = {}
         self._cells = 0
 
     def show(self, widget: Any, width: int = 1000) -> str:
         """The explorer of the new cell, as an expression of the page."""
-        if id(widget) not in self._kernels:
-            self._kernels[id(widget)] = Kernel(widget)
-        kernel = self._kernels[id(widget)]
+        if id(widget) not in self.kernels:
+            self.kernels[id(widget)] = Kernel(widget)
+        kernel = self.kernels[id(widget)]
         self.page.evaluate("([...all]) => show(...all)", [kernel.port, widget._esm, width])
         cell = f"document.querySelectorAll('.cryomix-explorer')[{self._cells}]"
         self._cells += 1
@@ -110,7 +113,7 @@ class Notebook:
 
     def end(self) -> None:
         self.page.close()
-        for kernel in self._kernels.values():
+        for kernel in self.kernels.values():
             kernel.end()
 
     def _note(self, message: Any) -> None:

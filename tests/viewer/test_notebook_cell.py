@@ -121,13 +121,32 @@ def test_two_explorers_and_two_pages_of_one(notebook, job, bare_job):
     assert [page.evaluate(f"{cell}.map.tool") for cell in cells] == ["drag", "drag", "lasso"]
     page.evaluate("keys.length = 0")
     page.keyboard.press("d")
-    assert page.evaluate("keys.length") == 0  # a notebook would delete the cell
+    page.keyboard.press("Control+z")
+    assert page.evaluate("keys.filter((key) => key !== 'Control')") == []  # nor is a cell deleted
+    page.evaluate("keys.length = 0")
+    page.keyboard.press("Control+e")  # stands for what the notebook is asked to do
     page.focus("#other")
     page.keyboard.press("r")
-    assert page.evaluate("keys") == ["r"]
+    assert page.evaluate("keys") == ["Control", "e", "r"]
     assert page.evaluate(f"{cells[2]}.map.tool") == "drag"
     page.evaluate(f"{cells[1].removesuffix('.explorer')}.parentElement.close()")
     wait_until(page, lambda: len(first._views) == 1)
+
+
+def test_a_kernel_that_computes_is_waited_for(notebook, job):
+    widget, page = Explorer(job.path), notebook.page
+    explorer = notebook.show(widget)
+    kernel = notebook.kernels[id(widget)]
+    kernel.is_free.clear()
+    page.locator("#over").focus()
+    page.keyboard.press("ArrowRight")
+    state = (
+        "document.querySelector('.cryomix-explorer').shadowRoot.querySelector('#state').innerText"
+    )
+    wait_for(page, f"{state}.startsWith('waiting for the kernel')")
+    kernel.is_free.set()
+    wait_for(page, f"{state} === '' && {IDLE.format(explorer)}")
+    wait_until(page, lambda: widget.latent.any())
 
 
 def test_a_dark_narrow_notebook_and_its_surfaces(browser, job):

@@ -32,10 +32,11 @@ function fill(el: HTMLElement, model: WidgetModel, reload: () => void): { close(
   el.replaceChildren(frame);
   frame.className = "cryomix-explorer";
   frame.dataset.theme = isLightText(el) ? "dark" : "light";
-  // A notebook deletes cells by letters. Keys that are typed here are meant for what is here.
-  frame.dataset.lmSuppressShortcuts = "true";
-  for (const event of ["keydown", "keypress", "keyup"])
-    frame.addEventListener(event, (typed) => typed.stopPropagation());
+  // A notebook deletes cells by letters. What is typed here is meant for what is here.
+  frame.addEventListener("keydown", (event) => {
+    const isOrder = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() !== "z";
+    if (!isOrder) event.stopPropagation(); // but to save is to save the notebook
+  });
   root.append(...contents());
   const page = new Page(root, frame, {
     startWorker: () => new SurfaceWorker(),
