@@ -17,6 +17,13 @@ export class CommandList {
     this.row(command, command, note, false);
   }
 
+  /** In place of what was there under `key`. */
+  put(key: string, command: string, note: string): void {
+    this.rows.get(key)?.remove();
+    this.rows.delete(key);
+    this.row(key, command, note, false);
+  }
+
   task(task: Task): void {
     const note = `${task.state}${task.line && task.state !== "cancelled" ? ": " + task.line : ""}`;
     const row = this.row(`task ${task.number}`, task.command, note, task.state === "running");

@@ -32,7 +32,13 @@ export class MapControls {
     return [page.select("x-axis").value, page.select("y-axis").value];
   }
 
+  /** Numbers of the axes in the list of columns. */
+  get columns(): [number, number] {
+    return this.axes.map((name) => this.number.get(name) ?? -1) as [number, number];
+  }
+
   choose(tool: Tool): void {
+    this.explorer.map.forgetStops();
     this.explorer.map.tool = tool;
     for (const each of this.tools)
       each.setAttribute("aria-checked", String(each.dataset.tool === tool));
@@ -41,8 +47,7 @@ export class MapControls {
   /** Ask for the model at a place of the map. */
   ask(x: number, y: number): void {
     const { page, connection } = this.explorer;
-    const [a, b] = this.axes.map((name) => this.number.get(name)!);
-    connection.ask(Number(page.select("lift").value), [a, b], [x, y]);
+    connection.ask(Number(page.select("lift").value), this.columns, [x, y]);
   }
 
   /** Where a latent lies on this map; unknown where an axis is no function of the latent. */

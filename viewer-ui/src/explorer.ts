@@ -37,17 +37,8 @@ export class Explorer {
     this.view = new ModelView(page, page.element("model"), neutral.model);
     this.commands = new CommandList(page, connection);
     this.controls = new MapControls(this);
-    const project = (latent: ArrayLike<number>) => this.controls.project(latent);
-    this.motion = new MotionPanel(
-      page,
-      job,
-      this.map,
-      this.view,
-      connection,
-      this.commands,
-      project,
-    );
     this.overlay = new Overlay(page, connection, this.view, (text) => this.say(text, true));
+    this.motion = new MotionPanel(this);
     this.listen();
     wireModel(this);
     wireSelection(this);
@@ -56,6 +47,8 @@ export class Explorer {
       this.map.draw();
       this.view.refresh();
       this.overlay.draw();
+      this.motion.refresh();
+      void this.motion.domains.draw();
     });
     job.tasks.forEach((task) => this.commands.task(task));
     this.take(neutral);
@@ -63,7 +56,13 @@ export class Explorer {
 
   /** Once the first map is there. */
   async ready(): Promise<void> {
-    await Promise.all([this.controls.showAxes(), this.overlay.refresh()]);
+    await Promise.all([this.controls.showAxes(), this.refreshMaps()]);
+  }
+
+  /** The maps that there are now, and which paths have some. */
+  private async refreshMaps(): Promise<void> {
+    await this.overlay.refresh();
+    this.motion.refresh();
   }
 
   /** One line about what was done, or why not. */
@@ -123,7 +122,7 @@ export class Explorer {
     };
     view.onColors = () => modelLegend(page.element("model-legend"), view, this.referenceName);
     view.onDraw = () => mark("model");
-    this.commands.onDone = () => void this.overlay.refresh();
+    this.commands.onDone = () => void this.refreshMaps();
   }
 }
 

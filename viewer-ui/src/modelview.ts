@@ -18,7 +18,7 @@ import { DensityMap, Model } from "./protocol";
 import { Arrows, Quiver } from "./quiver";
 import { SurfaceFinder } from "./surfaces";
 
-export type Look = "spheres" | "surface";
+export type Look = "spheres" | "surface" | "none";
 export type Tint = "plain" | "displacement" | "amplitude";
 export type Beside = "off" | "under" | "beside";
 const GRID = 64; // voxels along an edge, of the density of a model

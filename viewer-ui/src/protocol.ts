@@ -29,6 +29,7 @@ export interface Job {
   linear: string[];
   axes: { direction: number[]; offset: number }[];
   paths: Record<string, number[][]>;
+  closed: string[]; // paths that come back to their first point
   motions: Motion[];
   tasks: Task[];
 }

@@ -32,28 +32,29 @@ def read_exploration(job: "JobFolder") -> "Exploration":
     CheckpointError
         If a file of it is malformed, or has not one row per particle.
     """
+    from cryomix.commands.path_desk import JobPathDesk, read_paths
     from cryomix.commands.rebuilt_maps import find_maps
-    from cryomix.files.checkpoint import read_array
     from cryomix.files.training import read_history
     from cryomix.viewer.exploration import Exploration
 
     history = partial(read_history, job)
-    changed, again = partial(_has_changed, job, _results(job)), partial(read_exploration, job)
+    before, again = _results(job), partial(read_exploration, job)
     if not (job.model.is_file() and job.latents.is_file()):
+        changed = partial(_has_changed, job, before, set())
         return Exploration(job.path, history, JobDesk(job), changed=changed, again=again)
     decoding = _read_decoding(job)
-    size = decoding.latent.shape[1]
-    paths = {path.stem: read_array(path) for path in sorted(job.trajectories.glob("*.npy"))}
+    paths = JobPathDesk(job, decoding)
     return Exploration(
         job.path,
         history,
         JobDesk(job),
         decoding,
         tuple(_columns(job, decoding)),
-        {name: path for name, path in paths.items() if path.ndim == 2 and path.shape[1] == size},
         _read_motions(job),
+        partial(read_paths, job, decoding.latent.shape[1]),
+        paths,
         partial(find_maps, job),
-        changed,
+        partial(_has_changed, job, before, paths.kept),
         again,
     )
 
@@ -65,8 +66,9 @@ def _results(job: "JobFolder") -> set[tuple[Path, int]]:
     return {(path, path.stat().st_mtime_ns) for path in files if path.is_file()}
 
 
-def _has_changed(job: "JobFolder", before: set[tuple[Path, int]]) -> bool:
-    return _results(job) != before
+def _has_changed(job: "JobFolder", before: set[tuple[Path, int]], kept: set[Path]) -> bool:
+    """Whether there is anything new but the paths that were `kept` from the page."""
+    return {result for result in _results(job) if result[0] not in kept} != before
 
 
 class JobDesk:

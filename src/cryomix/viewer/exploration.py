@@ -1,7 +1,7 @@
 """What there is to see of a job: particles as columns of numbers, its decoder and its paths."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.volume import Volume
 from cryomix.viewer.latent_axes import LatentAxes
+from cryomix.viewer.path_plan import PathDesk
 
 Kind = Literal["number", "category", "angle"]
 
@@ -36,6 +37,22 @@ class Column:
     title: str
     kind: Kind
     read: Callable[[], Float[np.ndarray, "particles"]]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPath:
+    """A path of the job.
+
+    Attributes
+    ----------
+    latent
+        Its steps.
+    is_closed
+        Whether the step after the last is the first.
+    """
+
+    latent: Float[np.ndarray, "steps latent"]
+    is_closed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +131,12 @@ class Exploration:
         What can be done with selections.
     decoding
         None before the training has ended.
-    columns, paths, motions
-        Whatever the job has of them. Paths are latents in rows.
+    columns, motions
+        Whatever the job has of them.
+    paths
+        By name, as they are there at each call.
+    path_desk
+        What can be done with paths; None as long as nothing can be decoded.
     maps
         Rebuilt from particles, by name, as they are there at each call; read when asked for.
     changed
@@ -129,8 +150,9 @@ class Exploration:
     desk: Desk
     decoding: Decoding | None = None
     columns: tuple[Column, ...] = ()
-    paths: Mapping[str, Float[np.ndarray, "steps latent"]] = field(default_factory=dict)
     motions: tuple[LocalMotion, ...] = ()
+    paths: Callable[[], Mapping[str, KeptPath]] = dict
+    path_desk: PathDesk | None = None
     maps: Callable[[], Mapping[str, Callable[[], Volume]]] = dict
     changed: Callable[[], bool] = bool
     again: "Callable[[], Exploration] | None" = None

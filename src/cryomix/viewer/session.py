@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import re
 from collections.abc import Callable
 from functools import partial
 
@@ -15,8 +14,7 @@ from cryomix.viewer.background import Background, Task
 from cryomix.viewer.exploration import Decoding, Exploration
 from cryomix.viewer.frames import Asked, Question, read_question, write_answer, write_map
 from cryomix.viewer.latent_axes import CROWD, Neighborhood
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+from cryomix.viewer.path_talk import PATH_ACTS, PathTalk, require_name
 
 
 class Session:
@@ -41,6 +39,7 @@ class Session:
     def describe(self) -> dict[str, object]:
         """What the page needs to know first."""
         seen = self.exploration
+        paths = seen.paths()
         told: dict[str, object] = {
             "name": seen.folder.resolve().name,
             "folder": str(seen.folder),
@@ -48,7 +47,8 @@ class Session:
                 {"name": column.name, "title": column.title, "kind": column.kind}
                 for column in seen.columns
             ],
-            "paths": {name: path.tolist() for name, path in seen.paths.items()},
+            "paths": {name: path.latent.tolist() for name, path in paths.items()},
+            "closed": [name for name, path in paths.items() if path.is_closed],
             "motions": [
                 {"name": motion.name, "direction": motion.direction.tolist(), "low": motion.low,
                  "high": motion.high}
@@ -84,7 +84,7 @@ class Session:
         if column is None:
             return None
         values = column.read()
-        if len(values) != len(self._decoding().latent):
+        if len(values) != len(self.decoding().latent):
             raise CheckpointError(f"{name}: {len(values)} values for the particles of the job")
         return values.astype("<f4").tobytes()
 
@@ -119,8 +119,8 @@ class Session:
             If the frame is no question that this job can answer.
         """
         question = read_question(frame)
-        decoding = self._decoding()
-        latent = await self._latent(question, decoding)
+        decoding = self.decoding()
+        latent = await self.latent_at(question, decoding)
         model = decoding.decode(torch.from_numpy(latent)[None])[0]
         everyone = self._maps.get(("latent",))
         reach = float("nan") if everyone is None else everyone.reach(latent)
@@ -129,7 +129,7 @@ class Session:
     async def prepare(self) -> None:
         """Find the neighbours of every particle, which answers do not wait for."""
         if self.exploration.decoding is not None:
-            await self._everyone()
+            await self.everyone()
 
     async def act(self, message: dict[str, object]) -> dict[str, object]:
         """Do what the page asks; ``error`` is the one line of a mistake."""
@@ -142,32 +142,33 @@ class Session:
         what = message.get("do")
         if what == "nearest":
             point = np.array(message["latent"], np.float32)
-            if point.shape != self._decoding().latent.shape[1:] or not np.isfinite(point).all():
+            if point.shape != self.decoding().latent.shape[1:] or not np.isfinite(point).all():
                 raise OptionError(f"a latent of this job was expected, got {message['latent']}")
             count = int(str(message["count"]))
             if count < 1:
                 raise OptionError(f"the number of particles must be at least 1, got {count}")
-            rows = (await self._everyone()).nearest(point, count)
-            return {"rows": _pack(rows, len(self._decoding().latent))}
+            rows = (await self.everyone()).nearest(point, count)
+            return {"rows": _pack(rows, len(self.decoding().latent))}
         if what in ("keep", "rebuild"):
-            name = str(message["name"])
-            if not _NAME.fullmatch(name):
-                raise OptionError(
-                    f"a name must be letters, digits, - and _, at most 64, got {name!r}"
-                )
-            rows = _unpack(str(message["rows"]), len(self._decoding().latent))
+            name = require_name(message["name"])
+            rows = _unpack(str(message["rows"]), len(self.decoding().latent))
             desk = self.exploration.desk
             command = await asyncio.to_thread(desk.keep, name, rows)
             if what == "keep":
                 return {"command": command, "scene": desk.scene(name)}
             task = await self.background.start(desk.rebuild(name), partial(desk.clear, name))
             return {"command": task.command, "scene": desk.scene(name)}
+        if what in PATH_ACTS:
+            return await PathTalk(self).act(str(what), message)
         if what == "cancel":
             self.background.cancel(int(str(message["task"])))
             return {}
         raise OptionError(f"the page asked for {what!r}, which is nothing that can be done")
 
-    async def _latent(self, question: Question, decoding: Decoding) -> Float[np.ndarray, "latent"]:
+    async def latent_at(
+        self, question: Question, decoding: Decoding
+    ) -> Float[np.ndarray, "latent"]:
+        """What is asked for, or the latent at that place of the map."""
         size = decoding.latent.shape[1]
         if len(question.value) != (size if question.kind is Asked.LATENT else 2):
             raise ValueError(f"{len(question.value)} numbers are no {question.kind.name}")
@@ -190,13 +191,15 @@ class Session:
             np.stack([self.exploration.columns[number].read() for number in columns], axis=1)
         )
 
-    async def _everyone(self) -> Neighborhood:
+    async def everyone(self) -> Neighborhood:
+        """The particles in the latent space."""
         if ("latent",) not in self._maps:
-            latent = self._decoding().latent
+            latent = self.decoding().latent
             self._maps["latent",] = await asyncio.to_thread(Neighborhood, latent)
         return self._maps["latent",]
 
-    def _decoding(self) -> Decoding:
+    def decoding(self) -> Decoding:
+        """Raise a `ValueError` while there is no model."""
         if self.exploration.decoding is None:
             raise ValueError("this job has no model yet")
         return self.exploration.decoding
