@@ -25,6 +25,7 @@ from pathlib import Path
 os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")  # the one that survives a fork
 
 from cryomix import cli
+from cryomix.files.job import JobFolder
 
 SIMULATE = ["--particles", "120", "--box", "24", "--pixel-size", "8", "--snr", "1"]
 JOB = ["--latent-dim", "1", "--epochs", "4", "--hidden", "8", "--gaussians", "24", "--threads", "1"]
@@ -125,14 +126,14 @@ def in_child(work: Callable[[], int], kill_after: float | None = None) -> int:
 def contents(job: Path) -> dict[str, bytes]:
     """All files of a job, hidden ones, too.
 
-    Without the minute in which the report was written, and the folder and --resume in what was
-    typed.
+    Without the explorer's address, which is drawn by chance, without the minute in which the report
+    was written, and without the folder and --resume in what was typed.
     """
     other = rb"\d{4}-\d\d-\d\d \d\d:\d\d| --resume|" + re.escape(str(job).encode())
     return {
         str(path.relative_to(job)): re.sub(other, b"", path.read_bytes())
         for path in job.rglob("*")
-        if path.is_file()
+        if path.is_file() and path != JobFolder(job).explorer_address
     }
 
 

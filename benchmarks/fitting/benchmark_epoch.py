@@ -23,6 +23,7 @@ from torch import Tensor
 
 from cryomix import __version__
 from cryomix.files.checkpoint import read_csv, write_gaussians
+from cryomix.files.job import JobFolder
 from cryomix.files.relion import write_particle_set
 from cryomix.files.training import read_state
 from cryomix.geometry.fourier import FourierGrid, to_real
@@ -194,7 +195,7 @@ def assert_trained(job: Path) -> None:
     if history.is_file():
         gain = float(read_csv(history)["held_out_score"][0])
     else:
-        (epoch,) = read_state(job / "checkpoints" / "state.safetensors").history
+        (epoch,) = read_state(JobFolder(job).training_state).history
         gain = epoch.held_out_score
     if not gain > 0:
         raise SystemExit(f"the held-out score is no better than the neutral model's: {gain:g}")

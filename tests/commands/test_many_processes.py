@@ -77,8 +77,8 @@ def together(inputs):
     job = inputs / "together"
     write_state = training.write_state
 
-    def write_and_stop(path, state):
-        write_state(path, state)
+    def write_and_stop(*arguments):
+        write_state(*arguments)
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
@@ -128,6 +128,34 @@ def test_a_mistake_is_told_once(inputs, alone):
     assert lines == [f"cryomix: {alone}: the output folder already holds a job (run.toml)"]
     assert "exitcode  : 2" in done.stderr
     assert "exitcode  : 1" not in done.stderr
+
+
+GATHERING = """
+import torch
+from cryomix.fitting.encoder_estimates import EncoderEstimates
+from cryomix.processes import is_first_process, join_processes, positions_here
+
+join_processes(torch.device("cpu"))
+estimates = EncoderEstimates()
+for index in torch.arange(7).flip(0).split(4):
+    here = index[positions_here(index, 7)]
+    estimates.add(here, here[:, None] + 0.5)
+everyone = estimates.gather(7)[:, 0].tolist()
+if is_first_process():
+    print(everyone)
+"""
+
+
+def test_latents_of_an_epoch_come_from_every_process(tmp_path):
+    script = tmp_path / "gathering.py"
+    script.write_text(GATHERING)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    done = subprocess.run(
+        [*launcher, "--nproc-per-node", "2", script],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5]"
 
 
 FAILING = """

@@ -212,8 +212,8 @@ def test_a_domain_has_its_directions(job, simulated, capsys):
 def test_an_interrupted_job_ends_as_one_that_was_not(job, simulated, tmp_path, monkeypatch, capsys):
     write_state = training.write_state
 
-    def write_and_stop(path, state):
-        write_state(path, state)
+    def write_and_stop(path, state, settings):
+        write_state(path, state, settings)
         if len(state.history) == 2:
             raise KeyboardInterrupt
 

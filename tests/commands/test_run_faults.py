@@ -42,8 +42,8 @@ def after_an_epoch(monkeypatch):
     def after_an_epoch(happen):
         write_state = training.write_state
 
-        def write(path, state):
-            write_state(path, state)
+        def write(path, state, settings):
+            write_state(path, state, settings)
             if len(state.history) == 1:
                 happen()
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from cryomix.files.particle_file import number_columns
 from cryomix.files.run_record import write_run_record
 from cryomix.files.training import read_history, write_state
 from cryomix.fitting.heterogeneity import Epoch, TrainingState
+from cryomix.fitting.trained_model import ModelSettings
 
 
 @pytest.fixture
@@ -60,6 +62,42 @@ def test_a_port_in_use_is_named(job, capsys):
     taken.close()
 
 
+@contextmanager
+def explorer(job, *options):
+    """`cryomix view` in a process of its own: its address, and what it notes besides."""
+    pytest.importorskip("uvicorn", reason="cryomix[view] is not installed")
+    command = [sys.executable, "-m", "cryomix", "view", str(job.path), "--no-browser", *options]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        said = [process.stdout.readline().strip() for _ in range(2)]
+        assert said[1].startswith("from another machine: ssh -L ")
+        try:
+            yield said[0], process
+        finally:
+            process.terminate()
+
+
+def test_the_address_stays_and_two_explorers_have_two(job):
+    with explorer(job) as (first, _), explorer(job) as (second, process):
+        process.terminate()
+        noted = process.stderr.read()
+    _, port, token = (first.split("/")[k] for k in (0, 2, 3))
+    assert f"{port.split(':')[1]} is in use, perhaps by another explorer of this job" in noted
+    assert second.split("/")[2] != port
+    assert second.split("/")[3] != token
+    with explorer(job) as (again, _):
+        assert again == first
+    with explorer(job, "--new-address") as (other, _):
+        assert other.split("/")[3] not in (token, second.split("/")[3])
+    kept = job.explorer_address
+    assert kept.stat().st_mode & 0o777 == 0o600
+    # The secret is nowhere else in the folder.
+    secret = other.split("/")[3].encode()
+    files = [path for path in job.path.rglob("*") if path.is_file()]
+    assert [path for path in files if secret in path.read_bytes()] == [kept]
+
+
 def test_without_the_extra_it_says_what_to_install(job):
     code = (
         "import sys; sys.modules['starlette'] = None\n"
@@ -78,7 +116,8 @@ def test_number_columns_are_told_by_the_first_row(job):
 def test_scores_of_a_training_that_goes_on(job):
     assert read_history(job) == {}
     history = (Epoch(1, 2.0, 1.5, 0.1), Epoch(2, 3.0, 2.5, 0.1))
-    write_state(job.checkpoints / "state.safetensors", TrainingState({}, history, 0, 2.5))
+    settings = ModelSettings(24, 4.0, 10.0, 3.0, 2, 16, "snr", ("centers",))
+    write_state(job.training_state, TrainingState({}, history, 0, 2.5), settings)
     assert read_history(job)["held_out_score"].tolist() == [1.5, 2.5]
 
 

@@ -78,7 +78,13 @@ def make_readers(folder: Path) -> dict[str, Reader]:
         "npz": ("x.npz", (read_truth, read_noise_spectrum)),
         "safetensors": (
             "x.safetensors",
-            (read_neutral, training.read_model, training.read_state, read_pose_state),
+            (
+                read_neutral,
+                training.read_model,
+                training.read_state,
+                training.read_unfinished,
+                read_pose_state,
+            ),
         ),
         "maps": ("maps.json", (lambda path: read_volume_list(path.parent),)),
         "domains": ("domains.json", (read_domain_motions,)),
@@ -235,7 +241,9 @@ def _make_tensor_files(path: Path) -> Iterator[bytes]:
         training.write_model(path, model)
         yield path.read_bytes()
     epoch = Epoch(1, 0.5, 0.25, 1e-4)
-    training.write_state(path, TrainingState({"a": torch.ones(2)}, (epoch,), 1, 0.5))
+    tensors = {f"model.{name}": value for name, value in model.tensors().items()}
+    tensors |= {"latent": torch.rand(4, 1), "held_out": torch.arange(4) > 2}
+    training.write_state(path, TrainingState(tensors, (epoch,), 1, 0.5), settings)
     yield path.read_bytes()
     poses = random_poses(2, torch.Generator().manual_seed(0))
     rounds = (PoseRound(0, 10.5, 20.0, 0.0, 0.0, 1.0, 1.0),)

@@ -16,6 +16,7 @@ def test_results_lie_where_scripts_expect_them(tmp_path):
         "neutral_frc": "neutral/frc.csv",
         "model": "model.safetensors",
         "checkpoints": "checkpoints",
+        "training_state": "checkpoints/state.safetensors",
         "latents": "latents.npy",
         "latent_std": "latent_std.npy",
         "latent_covariance": "latent_covariance.npy",

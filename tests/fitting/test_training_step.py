@@ -37,7 +37,7 @@ def gradients_of(untrained, prepared, options, monkeypatch):
         rigidity = Rigidity(untrained.decoder.neutral, 3.0, share)
         rigidity.load({"score_square": torch.tensor(1.0), "penalty_square": torch.tensor(1e-6)})
         optimizer = make_optimizer(untrained, replace(options, learning_rate=1e-30))
-        gain = training_step(
+        gain, _ = training_step(
             untrained, prepared.batch(index), noise, optimizer, options, rigidity, whole=whole
         )
         return seen.pop(), gain

@@ -107,7 +107,7 @@ def test_when_the_server_has_ended_the_page_says_what_to_do(serve, open_page, jo
     serve.end()
     wait_for(page, "document.querySelector('#state').innerText.includes('start cryomix view')")
     page.click("#nearest")
-    wait_for(page, "document.querySelector('#said').innerText.includes('start cryomix view')")
+    wait_for(page, "document.querySelector('#said').innerText.includes('no connection')")
     page.fill("#name", "late")
     page.evaluate("window.cryomix.map.selection.apply(new Uint8Array(3000).fill(1), 'replace')")
     page.click("#keep")

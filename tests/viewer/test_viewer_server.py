@@ -1,9 +1,11 @@
 """The server: who may talk to it, and what it answers."""
 
 import base64
+import hmac
 import http.client
 import json
 import struct
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -32,16 +34,17 @@ def get(address, path="", **headers):
     return answer.status, answer.headers, body
 
 
-def talk(address, origin=None, **options):
+@contextmanager
+def talk(address, origin=None):
+    """A WebSocket as a page has it, and what it is told of the job first."""
     parts = urlsplit(address)
     own = f"http://{parts.netloc}" if origin is None else origin
-    return connect(
-        f"ws://{parts.netloc}{parts.path}talk", origin=own or None, proxy=None, **options
-    )
+    with connect(f"ws://{parts.netloc}{parts.path}talk", origin=own or None, proxy=None) as socket:
+        yield socket, json.loads(socket.recv(timeout=10))["job"]
 
 
-def question(number, kind, columns, *values):
-    return struct.pack(f"<IBBBB{len(values)}f", number, kind, *columns, 0, *values)
+def question(number, version, kind, columns, *values):
+    return struct.pack(f"<IIBBBB{len(values)}f", number, version, kind, *columns, 0, *values)
 
 
 def read(answer):
@@ -79,6 +82,19 @@ def test_only_its_own_page_with_the_token_is_served(serve, job):
         assert refused[0] == 403
 
 
+def test_a_challenge_is_answered_by_what_only_the_token_gives(serve, job):
+    address = serve(job)
+    root = f"http://{urlsplit(address).netloc}/"
+    told = {word: get(root, f"proof/{word}")[2].decode() for word in ("one", "two")}
+    token = address.split("/")[-2]
+    for word, answer in told.items():
+        wanted = hmac.digest(token.encode(), f"cryomix view {word}".encode(), "sha256")
+        assert answer == wanted.hex()
+        assert token not in answer
+    assert get(root, "proof/one", Host="evil.example")[0] == 403
+    assert get(root, "proof/one", Origin="http://evil.example")[0] == 403
+
+
 @pytest.mark.parametrize(
     "path", ["../session.py", "..%2fsession.py", "columns/../../latents.npy", "%2e%2e/job", "x.js"]
 )
@@ -89,21 +105,21 @@ def test_no_address_leads_to_another_file(serve, job, path):
 def test_a_websocket_must_be_of_the_page(serve, job):
     address = serve(job)
     for refused in ({"origin": "http://evil.example"}, {"origin": ""}):
-        with pytest.raises((InvalidStatus, ConnectionClosed)), talk(address, **refused) as socket:
-            socket.recv(timeout=5)
+        with pytest.raises((InvalidStatus, ConnectionClosed)), talk(address, **refused):
+            pass
     wrong = address.replace("a-token", "b-token")
-    with pytest.raises((InvalidStatus, ConnectionClosed)), talk(wrong) as socket:
-        socket.recv(timeout=5)
+    with pytest.raises((InvalidStatus, ConnectionClosed)), talk(wrong):
+        pass
 
 
 def test_answers_come_in_order_and_are_what_the_decoder_says(serve, job, arm):
     latent = np.load(job.latents)
-    names = [column["name"] for column in json.loads(get(serve(job), "job")[2])["columns"]]
-    axes = (names.index("latent1"), names.index("latent3"))
-    with talk(serve(job)) as socket:
-        socket.send(question(1, Asked.LATENT, (0, 0), 0.5, -0.25, 1))
-        socket.send(question(2, Asked.IN_PLANE, axes, 0.4, -0.1))
-        socket.send(question(3, Asked.AMONG_PARTICLES, axes, 0.4, -0.1))
+    with talk(serve(job)) as (socket, told):
+        names, version = [column["name"] for column in told["columns"]], told["version"]
+        axes = (names.index("latent1"), names.index("latent3"))
+        socket.send(question(1, version, Asked.LATENT, (0, 0), 0.5, -0.25, 1))
+        socket.send(question(2, version, Asked.IN_PLANE, axes, 0.4, -0.1))
+        socket.send(question(3, version, Asked.AMONG_PARTICLES, axes, 0.4, -0.1))
         told = [read(socket.recv(timeout=10)) for _ in range(3)]
     assert [number for number, *_ in told] == [1, 2, 3]
     assert told[0][1].tolist() == [0.5, -0.25, 1]
@@ -116,14 +132,15 @@ def test_answers_come_in_order_and_are_what_the_decoder_says(serve, job, arm):
 
 
 @pytest.mark.parametrize(
-    "frame", [b"", b"123", question(1, 9, (0, 0), 1, 1), question(1, Asked.LATENT, (0, 0), 1.0),
-              question(1, Asked.IN_PLANE, (0, 250), 1, 1),
-              question(1, Asked.LATENT, (0, 0), 1, float("nan"), 1), "not json", "[1]"],
+    "frame", [b"", b"123", (9, (0, 0), 1, 1), (Asked.LATENT, (0, 0), 1.0),
+              (Asked.IN_PLANE, (0, 250), 1, 1), (Asked.LATENT, (0, 0), 1, float("nan"), 1),
+              "not json", "[1]"],
 )  # fmt: skip
 def test_a_frame_that_is_no_question_ends_the_talk_and_not_the_server(serve, job, frame):
     address = serve(job)
-    with talk(address) as socket:
-        socket.send(frame)
+    with talk(address) as (socket, told):
+        is_question = isinstance(frame, tuple)
+        socket.send(question(1, told["version"], *frame) if is_question else frame)
         with pytest.raises(ConnectionClosed):
             socket.recv(timeout=10)
     assert get(address)[0] == 200
@@ -147,7 +164,7 @@ def test_selections_are_written_once_and_only_into_the_job(serve, job):
     bits[[2, 70, 2999]] = True
     rows = base64.b64encode(np.packbits(bits, bitorder="little")).decode()
 
-    with talk(serve(job)) as socket:
+    with talk(serve(job)) as (socket, told):
 
         def act(**message):
             socket.send(json.dumps({"id": 1, **message}))
@@ -159,6 +176,8 @@ def test_selections_are_written_once_and_only_into_the_job(serve, job):
         other = base64.b64encode(np.packbits(~bits, bitorder="little")).decode()
         assert "choose another" in act(do="keep", name="three", rows=other)["error"]
         assert "375 bytes" in act(do="keep", name="short", rows="AAAA")["error"]
+        assert act(do="pulse", version=told["version"]) == {"id": 1}
+        assert "new results" in act(do="pulse", version=told["version"] ^ 1)["error"]
         assert "nothing that can be done" in act(do="delete", name="three")["error"]
         assert "at least 1" in act(do="nearest", latent=[0, 0, 0], count=0)["error"]
     assert np.load(job.selections / "three.npy").tolist() == [2, 70, 2999]

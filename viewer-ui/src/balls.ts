@@ -41,10 +41,7 @@ export class Ball {
   points: Points<BufferGeometry, ShaderMaterial>;
   mesh: Mesh<BufferGeometry, MeshStandardMaterial>;
   constructor(gaussians: number, opacity: number) {
-    const geometry = new BufferGeometry();
-    geometry.setAttribute("position", new BufferAttribute(new Float32Array(3 * gaussians), 3));
-    geometry.setAttribute("tint", new BufferAttribute(new Float32Array(3 * gaussians), 3));
-    geometry.setAttribute("radius", new BufferAttribute(new Float32Array(gaussians), 1));
+    const geometry = makeSeats(gaussians);
     const uniforms = {
       opacity: { value: opacity },
       height: { value: 100 },
@@ -77,6 +74,10 @@ export class Ball {
 
   /** Spheres of one model; `solid` is the amplitude of a full one, `scale` their size. */
   setSpheres(model: Model, colors: Float32Array, solid: number, scale: number): void {
+    if (this.points.geometry.attributes.radius.count !== model.amplitude.length) {
+      this.points.geometry.dispose();
+      this.points.geometry = makeSeats(model.amplitude.length);
+    }
     const { position, tint, radius } = this.points.geometry.attributes as Record<
       string,
       BufferAttribute
@@ -88,6 +89,14 @@ export class Ball {
         scale * model.width[i] * Math.min(1.35, Math.cbrt(model.amplitude[i] / solid));
     position.needsUpdate = tint.needsUpdate = radius.needsUpdate = true;
   }
+}
+
+function makeSeats(gaussians: number): BufferGeometry {
+  const geometry = new BufferGeometry();
+  geometry.setAttribute("position", new BufferAttribute(new Float32Array(3 * gaussians), 3));
+  geometry.setAttribute("tint", new BufferAttribute(new Float32Array(3 * gaussians), 3));
+  geometry.setAttribute("radius", new BufferAttribute(new Float32Array(gaussians), 1));
+  return geometry;
 }
 
 /** How far a Gaussian is from the same one of another model. */

@@ -1,11 +1,13 @@
 /** Everything that was done, as a command line that can be copied. */
 
 import { Page, make } from "./dom";
-import { Connection, Task } from "./protocol";
+import { Connection } from "./connection";
+import { Job, Task } from "./protocol";
 
 export class CommandList {
   onDone: (task: Task) => void = () => {};
   private rows = new Map<string, HTMLLIElement>();
+  private server = ""; // whose tasks are numbered
   constructor(
     private page: Page,
     private connection: Connection,
@@ -24,11 +26,25 @@ export class CommandList {
     this.row(key, command, note, false);
   }
 
+  /** The tasks of the server of now; those of one that has ended have ended with it. */
+  renew(job: Job): void {
+    if (this.server !== job.server)
+      for (const row of this.rows.values()) if (row.dataset.state === "running") end(row);
+    this.server = job.server;
+    job.tasks.forEach((task) => this.task(task));
+  }
+
   task(task: Task): void {
     const note = `${task.state}${task.line && task.state !== "cancelled" ? ": " + task.line : ""}`;
-    const row = this.row(`task ${task.number}`, task.command, note, task.state === "running");
+    const row = this.row(
+      `task ${task.number} ${this.server}`,
+      task.command,
+      note,
+      task.state === "running",
+    );
+    const before = row.dataset.state;
     row.dataset.state = task.state;
-    if (task.state === "done") this.onDone(task);
+    if (task.state === "done" && before !== "done") this.onDone(task);
     row.querySelector<HTMLButtonElement>(".cancel")!.onclick = () =>
       this.connection.act({ do: "cancel", task: task.number });
   }
@@ -53,6 +69,12 @@ export class CommandList {
     row.querySelector<HTMLButtonElement>(".cancel")!.hidden = !running;
     return row;
   }
+}
+
+function end(row: HTMLLIElement): void {
+  row.dataset.state = "ended";
+  row.querySelector("small")!.textContent = "ended with the server; nothing of it stays";
+  row.querySelector<HTMLButtonElement>(".cancel")!.hidden = true;
 }
 
 /** A word as a shell takes it. */

@@ -9,12 +9,11 @@ import { ColumnInfo, IN_PLANE, Job } from "./protocol";
 import { trace } from "./trace";
 
 export class MapControls {
-  private number: Map<string, number>; // of a column in the list that the server gave
+  private shown = { axes: "", shade: "" }; // with the version of the job
 
   constructor(private explorer: Explorer) {
-    const { page, map, job } = explorer;
-    this.number = new Map(job.columns.map((info, i) => [info.name, i]));
-    this.fillChoices(job);
+    const { page, map } = explorer;
+    this.fillChoices();
     page.select("x-axis").onchange = page.select("y-axis").onchange = () => void this.showAxes();
     page.select("shade").onchange = () => void this.showShade();
     page.select("lift").onchange = () => {
@@ -34,7 +33,9 @@ export class MapControls {
 
   /** Numbers of the axes in the list of columns. */
   get columns(): [number, number] {
-    return this.axes.map((name) => this.number.get(name) ?? -1) as [number, number];
+    const { columns } = this.explorer.job;
+    const number = (name: string) => columns.findIndex((info) => info.name === name);
+    return this.axes.map(number) as [number, number];
   }
 
   choose(tool: Tool): void {
@@ -60,14 +61,35 @@ export class MapControls {
     return place.every(Number.isFinite) ? (place as [number, number]) : null;
   }
 
-  async showAxes(): Promise<void> {
+  /** Show what is chosen, if that could not be done before or the job has changed since. */
+  async catchUp(): Promise<void> {
+    const { axes, shade } = this.wanted;
+    const stays = this.shown.axes.split(" ")[1] === axes.split(" ")[1];
+    if (this.shown.axes !== axes) await this.showAxes(stays);
+    if (this.shown.shade !== shade) await this.showShade();
+  }
+
+  /** `stays`: they are the axes that were shown before, and so does what is in view. */
+  async showAxes(stays = false): Promise<void> {
     const { page, connection, map, motion, job } = this.explorer;
-    const [x, y] = await Promise.all(this.axes.map((name) => connection.column(name)));
+    const wanted = this.wanted.axes;
+    let places: Float32Array[];
+    try {
+      places = await Promise.all(this.axes.map((name) => connection.column(name)));
+    } catch (error) {
+      return this.explorer.say(String(error), true);
+    }
+    if (this.wanted.axes !== wanted) return; // others were chosen meanwhile
+    this.shown.axes = wanted;
+    const [x, y] = places;
     const lift = page.select("lift");
     lift.options[0].disabled = !this.isLinear();
     if (!this.isLinear()) lift.value = "1";
     else if (job.latents === 2) lift.value = String(IN_PLANE);
-    map.show(x, y);
+    if (stays) map.replace(x, y);
+    else map.show(x, y);
+    if (map.cursor && motion.current)
+      map.cursor = this.project(motion.current.latent) ?? map.cursor;
     motion.refresh();
     trace.axes = this.axes.join();
   }
@@ -75,15 +97,26 @@ export class MapControls {
   async showShade(): Promise<void> {
     const { page, connection, map, job } = this.explorer;
     const name = page.select("shade").value;
+    const wanted = this.wanted.shade;
     try {
       const info = job.columns.find((each) => each.name === name);
       const values = info && (await connection.column(name));
+      if (this.wanted.shade !== wanted) return;
+      this.shown.shade = wanted;
       map.shade = info && values ? shadeOf(info, values) : null;
     } catch (error) {
       this.explorer.say(String(error), true);
     }
     map.draw();
     trace.shade = name;
+  }
+
+  private get wanted(): { axes: string; shade: string } {
+    const { page, job } = this.explorer;
+    return {
+      axes: `${job.version} ${this.axes}`,
+      shade: `${job.version} ${page.select("shade").value}`,
+    };
   }
 
   private get tools(): NodeListOf<HTMLButtonElement> {
@@ -96,17 +129,23 @@ export class MapControls {
     return x !== y && job.linear.includes(x) && job.linear.includes(y);
   }
 
-  private fillChoices(job: Job): void {
-    const { page } = this.explorer;
+  /** The columns that there are; what was chosen stays if it is among them. */
+  fillChoices(): void {
+    const { page, job } = this.explorer;
     const entries = job.columns.map((info) => [info.name, info.title] as [string, string]);
     const places = entries.filter(
       ([name]) => /^(pca|umap|latent)\d+$/.test(name) || job.latents === 1,
     );
     const [x, y] = firstAxes(job);
-    options(page.select("x-axis"), places, x);
-    options(page.select("y-axis"), places, y);
     const shades = entries.filter(([name]) => !/^umap/.test(name));
-    options(page.select("shade"), [["", "density"], ...shades]);
+    const fill = (id: string, choices: [string, string][], first: string) => {
+      const { value } = page.select(id);
+      const stays = choices.some(([name]) => name === value);
+      options(page.select(id), choices, stays ? value : first);
+    };
+    fill("x-axis", places, x);
+    fill("y-axis", places, y);
+    fill("shade", [["", "density"], ...shades], "");
   }
 }
 

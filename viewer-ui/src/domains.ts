@@ -3,7 +3,8 @@
 import { CommandList, quoted } from "./commandlist";
 import { Page, make, options, short } from "./dom";
 import { range } from "./latentmap";
-import { Connection, Job } from "./protocol";
+import { Connection } from "./connection";
+import { Job } from "./protocol";
 import { latentWord } from "./route";
 import { drawStrip, histogram } from "./strip";
 
@@ -22,7 +23,8 @@ interface Slider {
 }
 
 export class DomainSliders {
-  private moved: number[]; // Å, of each domain
+  private names: string[] = [];
+  private moved: number[] = []; // Å, of each domain
   private sliders: Slider[] = [];
   private pair: [number, number] = [0, 1];
 
@@ -33,24 +35,41 @@ export class DomainSliders {
     private commands: CommandList,
     private show: (latent: number[]) => void,
   ) {
-    const { motions } = job;
-    this.moved = motions.map(() => 0);
-    page.element("domains-tab").hidden = !motions.length;
-    motions.forEach((motion, k) =>
+    this.build([]);
+    page.button("domains-reset").onclick = () => {
+      this.moved.fill(0);
+      this.tell();
+      this.ask();
+    };
+  }
+
+  /** Of a job that has changed: domains of the same name stay where they are. */
+  renew(): void {
+    const before = this.names.map((name, k) => [name, this.moved[k]] as const);
+    this.page.element("motions").replaceChildren();
+    this.page.element("domain-pair").replaceChildren();
+    this.sliders = [];
+    this.build(before);
+    if (!this.page.element("domains-panel").hidden) void this.draw();
+  }
+
+  private build(before: (readonly [string, number])[]): void {
+    const { motions } = this.job;
+    const values = new Map(before);
+    this.names = motions.map(({ name }) => name);
+    this.moved = this.names.map((name) => values.get(name) ?? 0);
+    this.pair = [0, 1];
+    this.page.element("domains-tab").hidden = !motions.length;
+    this.names.forEach((name, k) =>
       this.add(
-        motion.name,
-        motion.name,
+        name,
+        name,
         () => this.moved[k],
         (to) => (this.moved[k] = to),
         () => this.coordinate(k),
       ),
     );
     if (motions.length > 1) this.addPair();
-    page.button("domains-reset").onclick = () => {
-      this.moved.fill(0);
-      this.tell();
-      this.ask();
-    };
     this.tell();
   }
 
@@ -175,6 +194,7 @@ export class DomainSliders {
   }
 
   private tellCommands(): void {
+    if (this.job.training) return;
     const folder = quoted(this.job.folder);
     const latent = latentWord(this.latent);
     const rest = latentWord(this.latent.map(() => 0));

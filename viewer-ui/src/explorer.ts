@@ -1,6 +1,7 @@
 /** The map of the particles beside the molecule, and what is done with both. */
 
 import { CommandList } from "./commandlist";
+import { Connection } from "./connection";
 import { MapControls, wireModel } from "./controls";
 import { Page, make, short } from "./dom";
 import { wireKeys } from "./keys";
@@ -9,7 +10,8 @@ import { mapLegend, modelLegend } from "./legend";
 import { ModelView } from "./modelview";
 import { MotionPanel } from "./motion";
 import { Overlay } from "./overlay";
-import { Answer, Connection, ENDED, Job } from "./protocol";
+import { Answer, Job } from "./protocol";
+import { renew } from "./renewal";
 import { wireSelection } from "./selectionpanel";
 import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
@@ -24,6 +26,7 @@ export class Explorer {
   readonly motion: MotionPanel;
   readonly controls: MapControls;
   readonly overlay: Overlay;
+  onRenewed: () => void = () => {}; // `job` has other content
 
   /** Of a job whose model of the neutral state is known. */
   constructor(
@@ -50,19 +53,13 @@ export class Explorer {
       this.motion.refresh();
       void this.motion.domains.draw();
     });
-    job.tasks.forEach((task) => this.commands.task(task));
+    this.commands.renew(job);
     this.take(neutral);
   }
 
   /** Once the first map is there. */
   async ready(): Promise<void> {
-    await Promise.all([this.controls.showAxes(), this.refreshMaps()]);
-  }
-
-  /** The maps that there are now, and which paths have some. */
-  private async refreshMaps(): Promise<void> {
-    await this.overlay.refresh();
-    this.motion.refresh();
+    await Promise.all([this.controls.showAxes(), this.overlay.refresh()]);
   }
 
   /** One line about what was done, or why not. */
@@ -77,7 +74,8 @@ export class Explorer {
     return this.view.reference ? "A" : "neutral";
   }
 
-  private take(answer: Answer): void {
+  /** Show a model, and say how many particles are near. */
+  take(answer: Answer): void {
     const { page } = this;
     this.motion.current = answer;
     this.view.show(answer.model);
@@ -99,14 +97,8 @@ export class Explorer {
       trace.latest = answer;
       mark("answered");
     };
-    connection.onClose = () => {
-      page.element("state").textContent = ENDED;
-      motion.stop();
-    };
-    connection.onChange = () => {
-      page.element("state").textContent =
-        "the job has new results: load this page again to see them";
-    };
+    connection.onLost = () => motion.stop();
+    connection.onJob = (job) => void renew(this, job);
     map.onCursor = (x, y) => {
       motion.stop();
       page.element("place").textContent = `${short(x)}, ${short(y)}`;
@@ -122,7 +114,8 @@ export class Explorer {
     };
     view.onColors = () => modelLegend(page.element("model-legend"), view, this.referenceName);
     view.onDraw = () => mark("model");
-    this.commands.onDone = () => void this.refreshMaps();
+    this.commands.onDone = () => void this.overlay.refresh();
+    this.overlay.onNames = () => motion.refresh();
   }
 }
 

@@ -40,6 +40,7 @@ export class LatentMap implements Drawing {
   private stops: Place[] = []; // of a line that is laid point by point, in units of the map
   private held: { x: number; y: number; pan: boolean; combine: Combine } | null = null;
   private scheduled = 0;
+  private fitted = true; // nobody has zoomed since
 
   constructor(
     readonly page: Page,
@@ -65,16 +66,26 @@ export class LatentMap implements Drawing {
     this.fit();
   }
 
+  /** Other places of the same particles; what is in view stays, unless that was all. */
+  replace(x: Float32Array, y: Float32Array): void {
+    this.x = x;
+    this.y = y;
+    if (this.fitted) this.fit();
+    else this.draw();
+  }
+
   /** All particles but stray ones, with a margin. */
   fit(): void {
     const [left, right] = range(this.x),
       [low, high] = range(this.y);
+    this.fitted = true;
     this.frame = { x: left, y: low, width: right - left, height: high - low };
     this.draw();
   }
 
   zoom(factor: number, px = 0.5, py = 0.5): void {
     const v = this.frame;
+    this.fitted = false;
     v.x += px * v.width * (1 - factor);
     v.y += (1 - py) * v.height * (1 - factor);
     v.width *= factor;
@@ -223,6 +234,7 @@ export class LatentMap implements Drawing {
     const [x, y] = this.at(event);
     if (this.held.pan) {
       const { clientWidth: w, clientHeight: h } = this.canvas;
+      this.fitted = false;
       this.frame.x -= ((x - this.held.x) / w) * this.frame.width;
       this.frame.y += ((y - this.held.y) / h) * this.frame.height;
       this.held.x = x;

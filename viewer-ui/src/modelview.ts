@@ -77,24 +77,16 @@ export class ModelView {
       this.quiver,
     );
     this.side.add(this.still.points, this.still.mesh);
-    for (let i = 0; i < count; i++) this.middle.add(placeOf(neutral, i).divideScalar(count));
-    for (let i = 0; i < count; i++)
-      this.reach = Math.max(
-        this.reach,
-        placeOf(neutral, i).distanceTo(this.middle) + 1.5 * neutral.width[i],
-      );
+    this.measure();
     for (const scene of [this.scene, this.side]) {
       const key = new DirectionalLight(0xffffff, 2.2);
       this.lights.push(key);
       scene.add(new AmbientLight(0xffffff, 1.1), key, key.target);
     }
-    const sorted = neutral.amplitude.slice().sort();
-    this.solid = sorted[Math.floor(0.8 * (sorted.length - 1))] || 1;
     this.controls = new TrackballControls(this.camera, canvas);
     Object.assign(this.controls, { rotateSpeed: 2.6, staticMoving: true, noPan: false });
     this.controls.addEventListener("change", () => this.draw());
     this.resetCamera();
-    this.peak = this.densityPeak(neutral);
     new ResizeObserver(() => {
       this.controls.handleResize();
       this.draw();
@@ -103,6 +95,29 @@ export class ModelView {
     canvas.addEventListener("wheel", () => this.spin(), { passive: true });
     canvas.addEventListener("keydown", (event) => this.key(event));
     this.show(neutral);
+  }
+
+  /** That of a job that has changed; the camera stays. */
+  replaceNeutral(neutral: Model): void {
+    this.neutral = neutral;
+    this.top = 0;
+    this.measure();
+    this.show(this.model ?? neutral);
+  }
+
+  private measure(): void {
+    const { neutral, middle } = this;
+    const count = neutral.amplitude.length;
+    middle.set(0, 0, 0);
+    for (let i = 0; i < count; i++) middle.add(placeOf(neutral, i).divideScalar(count));
+    this.reach = 10;
+    for (let i = 0; i < count; i++) {
+      const away = placeOf(neutral, i).distanceTo(middle) + 1.5 * neutral.width[i];
+      this.reach = Math.max(this.reach, away);
+    }
+    const sorted = neutral.amplitude.slice().sort();
+    this.solid = sorted[Math.floor(0.8 * (sorted.length - 1))] || 1;
+    this.peak = this.densityPeak(neutral);
   }
 
   resetCamera(): void {
@@ -129,9 +144,11 @@ export class ModelView {
 
   /** After a change of model, look, colours or reference. */
   refresh(): void {
-    if (!this.model) return;
-    const reference = this.reference ?? this.neutral,
-      plain = hexColor(this.page.ink("--molecule"));
+    const count = this.neutral.amplitude.length;
+    const reference = this.reference ?? this.neutral;
+    // Of a job that has changed, some models come before others.
+    if (this.model?.amplitude.length !== count || reference.amplitude.length !== count) return;
+    const plain = hexColor(this.page.ink("--molecule"));
     const colors = this.colors(this.model, reference);
     this.fill(this.moving, this.model, colors, true);
     const gray = new Float32Array(3 * this.neutral.amplitude.length);

@@ -2,15 +2,15 @@
 
 import { quoted } from "./commandlist";
 import { DomainSliders } from "./domains";
-import { options, short } from "./dom";
+import { options } from "./dom";
 import type { Explorer } from "./explorer";
 import { Answer, IN_PLANE, LATENT } from "./protocol";
 import { Player } from "./player";
-import { Plan, Route, latentAt, legs, placeOnStrip, stepAt } from "./route";
+import { tellPath } from "./pathcommands";
+import { FAR, Plan, Route, describe, latentAt, legs, placeOnStrip, planeOf, stepAt } from "./route";
 import { Place, ellipse } from "./sketch";
 import { drawStrip } from "./strip";
 
-const FAR = 2; // times the usual reach: above, few particles are near
 export type Pinned = { answer: Answer; x: number; y: number };
 
 // Paths that are not kept, as the list of paths names them and as files are called by default.
@@ -72,7 +72,40 @@ export class MotionPanel {
     this.laid.delete(":geodesic");
     if (!a || !b) return this.refresh();
     page.input("arrows").checked = true;
-    void this.lay(STRAIGHT, this.planOf(STRAIGHT));
+    const plan = this.planOf(STRAIGHT);
+    if (!this.explorer.job.training) return void this.lay(STRAIGHT, plan);
+    // Steps are evenly far apart only once the decoder stays as it is.
+    const still = { closed: false, plan: null, displacement: null, command: "", strip: null };
+    this.laid.set(STRAIGHT, { ...still, latents: plan.points!, stale: false });
+    this.refresh();
+    page.select("path").value = STRAIGHT;
+    this.choose();
+  }
+
+  /** Of a job that has changed: models at the pins, none where that is no latent any more. */
+  renew(a: Answer | null, b: Answer | null): void {
+    const { page, job } = this.explorer;
+    const { pins } = this;
+    this.pins = {
+      a: a && pins.a && { ...pins.a, answer: a },
+      b: b && pins.b && { ...pins.b, answer: b },
+    };
+    this.domains.renew();
+    for (const [name, route] of this.laid) {
+      const kept = job.paths[name];
+      const isGone = route.latents[0].length !== job.latents || (!(name in LAID) && !kept);
+      if (isGone) this.laid.delete(name);
+      else if (route.plan) route.stale = true;
+      else if (kept && String(kept) !== String(route.latents)) this.laid.delete(name);
+      route.strip = null;
+    }
+    if (!this.pins.a || !this.pins.b) {
+      this.laid.delete(STRAIGHT);
+      this.laid.delete(":geodesic");
+    }
+    this.refresh();
+    if (!this.route) this.stop();
+    else if (this.route.stale) void this.lay(page.select("path").value, this.route.plan!);
   }
 
   unpin(): void {
@@ -89,7 +122,9 @@ export class MotionPanel {
 
   /** Drawn about `center`; without half axes, as wide as the particles lie. */
   private circle(center: Place, half: Place | null): void {
-    const plane = this.planeOf();
+    const { page, controls } = this.explorer;
+    const inPlane = Number(page.select("lift").value) === IN_PLANE;
+    const plane = inPlane ? planeOf(controls.axes) : null;
     if (plane) {
       const radius = half && { radius: half[0] };
       const second = half && half[1] !== half[0] ? { second_radius: half[1] } : null;
@@ -109,16 +144,6 @@ export class MotionPanel {
   private onMap(places: Place[]): Pick<Plan, "places" | "columns" | "lift"> {
     const { page, controls } = this.explorer;
     return { places, columns: controls.columns, lift: Number(page.select("lift").value) };
-  }
-
-  /** The two axes as the command names them, where a circle on the map is one of latents. */
-  private planeOf(): { axes: string; plane: number[] } | null {
-    const { page, controls } = this.explorer;
-    const found = controls.axes.map((name) => /^(pca|latent)(\d+)$/.exec(name));
-    const [x, y] = found;
-    if (!x || !y || x[1] !== y[1] || x[2] === y[2]) return null;
-    if (Number(page.select("lift").value) !== IN_PLANE) return null;
-    return { axes: x[1] === "pca" ? "principal" : "latent", plane: [Number(x[2]), Number(y[2])] };
   }
 
   private planOf(name: string): Plan {
@@ -147,6 +172,7 @@ export class MotionPanel {
       displacement: done.displacement,
       command: done.command,
       strip: null,
+      stale: false,
     });
     this.suggest(file);
     this.refresh();
@@ -175,9 +201,13 @@ export class MotionPanel {
     this.stop();
     this.refresh();
     if (name === ":geodesic" && !this.route) return void this.lay(name, this.planOf(name));
+    if (this.route?.stale) return void this.lay(name, this.route.plan!);
     if (!this.route) return;
     this.player.take(this.route.closed);
-    this.tellCommands(name);
+    const { page, job, commands } = this.explorer;
+    if (job.training) return; // the commands need the trained job, and it has other latents
+    const file = this.route.plan ? this.freeName(LAID[name][1]) : name;
+    tellPath(commands, quoted(job.folder), file, this.route, page.input("scale").valueAsNumber);
   }
 
   /** Its route; kept ones are as the job has them. */
@@ -187,7 +217,8 @@ export class MotionPanel {
     const latents = job.paths[name];
     if (found || !latents) return found ?? null;
     const closed = job.closed.includes(name);
-    const route = { latents, closed, plan: null, displacement: null, command: "", strip: null };
+    const rest = { plan: null, displacement: null, command: "", strip: null, stale: false };
+    const route = { latents, closed, ...rest };
     this.laid.set(name, route);
     return route;
   }
@@ -205,7 +236,7 @@ export class MotionPanel {
       if (place) map.marks.push({ x: place[0], y: place[1], label });
     }
     const laid = Object.entries(LAID).filter(
-      ([name]) => this.laid.has(name) || (name === ":geodesic" && a && b),
+      ([name]) => this.laid.has(name) || (name === ":geodesic" && a && b && !job.training),
     );
     const entries = laid.map(([name, [title]]) => [name, title] as [string, string]);
     const kept = Object.keys(job.paths).map((name) => [name, name] as [string, string]);
@@ -215,7 +246,7 @@ export class MotionPanel {
       (page.element(id) as HTMLButtonElement).disabled = !this.route;
     page.button("pin-a").disabled = page.button("pin-b").disabled = !this.current;
     page.button("keep-path").disabled = !this.route?.plan;
-    page.button("rebuild-path").disabled = !this.route || this.hasMaps();
+    page.button("rebuild-path").disabled = !this.route || this.hasMaps() || job.training !== null;
     page.element("path-name").hidden = !this.route?.plan;
     page.element("follow-label").hidden = !this.hasMaps();
     const scale = page.input("scale").valueAsNumber;
@@ -249,19 +280,10 @@ export class MotionPanel {
     const isFar = (i: number) => strip!.reach[i] > FAR;
     const canvas = page.element<HTMLCanvasElement>("along-strip");
     drawStrip(page, canvas, strip?.count ?? [], isFar);
-    const told = strip ? this.describe(route, strip) : "";
+    const told = strip ? describe(route, strip) : "";
     page.element("path-told").textContent = told;
     page.element("path-told").classList.toggle("bad", /extrapolated/.test(told));
     canvas.setAttribute("aria-label", `particles along the path: ${told}`);
-  }
-
-  private describe(route: Route, { along, count, reach }: NonNullable<Route["strip"]>): string {
-    const length = route.displacement ?? along[along.length - 1];
-    const far = reach.filter((each) => each > FAR).length / reach.length;
-    const least = Math.min(...count);
-    const near = `near it ${least} to ${Math.max(...count)} particles (50 is usual)`;
-    const empty = far ? `; extrapolated along ${Math.ceil(100 * far)} %` : "";
-    return `${route.latents.length} points, ${short(length)} Å r.m.s.; ${near}${empty}`;
   }
 
   /** Find how the path in the list lies among the particles, if that is not known on this map. */
@@ -280,7 +302,7 @@ export class MotionPanel {
     const columns = controls.columns;
     const done = await connection.act({ do: "measure path", latents, closed, columns });
     if (this.measuring === key) this.measuring = "";
-    if (done.error) return this.say(done.error, true);
+    if (done.error) return; // there is no such path any more, or it is measured again soon
     route.strip = { ...done, axes };
     if (route === this.route) this.drawPath();
   }
@@ -347,39 +369,6 @@ export class MotionPanel {
     if (!name) return;
     const done = await this.explorer.connection.act({ do: "rebuild path", name });
     this.say(done.error ?? "maps along the path: see the commands", Boolean(done.error));
-  }
-
-  private tellCommands(name: string): void {
-    const { page, commands, job } = this.explorer;
-    const { route } = this;
-    if (!route) return;
-    const folder = quoted(job.folder);
-    const file = route.plan ? this.freeName(LAID[name][1]) : name;
-    const after = route.plan ? "after that: " : "";
-    const scale = page.input("scale").valueAsNumber;
-    const longer = scale > 0 && scale !== 1 ? ` --scale ${scale}` : "";
-    const round = route.closed ? " --closed" : "";
-    commands.put(
-      "path maps",
-      `cryomix reconstruct ${folder} --trajectory ${quoted(file)} --no-clusters`,
-      `${after}maps along this path`,
-    );
-    commands.put(
-      "path drawn",
-      `cryomix draw ${folder} ${quoted(file)}${longer}${round} -o ${quoted(file + "_drawings")}`,
-      `${after}arrows and movies`,
-    );
-    commands.put(
-      "path scene",
-      `cryomix export ${folder} --to chimerax --along ${quoted(file)}${longer} -o ${quoted(file + "_scene")}`,
-      `${after}for ChimeraX, maps and arrows along this path; then open show.cxc`,
-    );
-    if (route.plan)
-      commands.put(
-        "path laid",
-        route.command,
-        "this path, for draw, decode, export and reconstruct",
-      );
   }
 
   private showTab(name: string): void {

@@ -1,10 +1,12 @@
 /** Maps that were rebuilt from particles, laid over the model. */
 
+import { Connection } from "./connection";
 import { Page, options } from "./dom";
 import { ModelView } from "./modelview";
-import { Connection, DensityMap } from "./protocol";
+import { DensityMap } from "./protocol";
 
 export class Overlay {
+  onNames: () => void = () => {};
   private shown: DensityMap | null = null;
   private level = 0;
   private kept = new Map<string, Promise<DensityMap>>(); // of a path that is played
@@ -30,12 +32,22 @@ export class Overlay {
   follow(name: string): void {
     if (this.page.select("overlay").value === name) return;
     this.page.select("overlay").value = name;
-    void this.choose(true);
+    if (!this.kept.has(name)) {
+      const map = this.connection.map(name);
+      this.kept.set(name, map);
+      map.catch(() => this.kept.delete(name));
+    }
+    void this.choose(this.shown !== null, this.kept.get(name));
   }
 
-  /** The maps that there are now; what is shown stays. */
+  /** The maps that there are now, each as it is now; the level stays. */
   async refresh(): Promise<void> {
-    const names = await this.connection.mapNames();
+    let names: string[];
+    try {
+      names = await this.connection.mapNames();
+    } catch (error) {
+      return this.fail(String(error));
+    }
     this.names = new Set(names);
     this.kept.clear();
     const before = this.page.select("overlay").value;
@@ -45,32 +57,25 @@ export class Overlay {
       before,
     );
     this.page.element("overlay-label").hidden = !names.length;
+    this.onNames();
+    if (before) await this.choose(before === this.page.select("overlay").value);
   }
 
-  private async choose(follows = false): Promise<void> {
+  private async choose(levelStays = false, read?: Promise<DensityMap>): Promise<void> {
     const name = this.page.select("overlay").value;
     let map: DensityMap | null = null;
     try {
-      if (name) map = await (follows ? this.keep(name) : this.connection.map(name));
+      if (name) map = await (read ?? this.connection.map(name));
     } catch (error) {
       this.fail(String(error));
       this.page.select("overlay").value = "";
     }
     if (map && this.page.select("overlay").value !== name) return; // another was chosen meanwhile
-    if (map && !(follows && this.shown)) this.level = map.contour;
     this.shown = map;
+    if (map && !levelStays) this.level = map.contour;
     if (map) this.page.input("contour").valueAsNumber = this.level / map.most;
     this.page.element("contour-label").hidden = !map;
     this.draw();
-  }
-
-  private keep(name: string): Promise<DensityMap> {
-    let found = this.kept.get(name);
-    if (!found) {
-      this.kept.set(name, (found = this.connection.map(name)));
-      found.catch(() => this.kept.delete(name));
-    }
-    return found;
   }
 
   draw(): void {

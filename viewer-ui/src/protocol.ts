@@ -19,6 +19,12 @@ export interface Task {
   line: string;
 }
 export interface Job {
+  server: string; // another one for each start of the server
+  page: string; // the version of the page that this server has
+  version: number; // of the job: what is below differs only where this does, but for the next four
+  problem: string; // why newer results are not shown
+  maps: number; // another one when a rebuilt map was written
+  tasks: Task[];
   name: string;
   folder: string;
   particles: number;
@@ -31,7 +37,7 @@ export interface Job {
   paths: Record<string, number[][]>;
   closed: string[]; // paths that come back to their first point
   motions: Motion[];
-  tasks: Task[];
+  training: { epoch: number; has_ended: boolean } | null; // null of a job that is trained
 }
 
 /** One Gaussian model; lengths in Å. */
@@ -51,9 +57,6 @@ export interface Answer {
 export const IN_PLANE = 0,
   AMONG_PARTICLES = 1,
   LATENT = 2;
-export const ENDED =
-  "the server has ended: start cryomix view again, and open the address that it prints";
-const AT_ONCE = 2; // questions under way; of the others only the newest is kept
 
 export function readAnswer(buffer: ArrayBuffer): Answer {
   const head = new DataView(buffer);
@@ -85,7 +88,7 @@ export interface DensityMap {
   value: Float32Array;
 }
 
-function readMap(bytes: ArrayBuffer): DensityMap {
+export function readMap(bytes: ArrayBuffer): DensityMap {
   const head = new DataView(bytes);
   return {
     size: head.getUint32(0, true),
@@ -96,148 +99,13 @@ function readMap(bytes: ArrayBuffer): DensityMap {
   };
 }
 
-interface Waiting {
-  started: number;
-  done: (answer: Answer) => void;
-}
-
-export class Connection {
-  onAnswer: (answer: Answer, milliseconds: number) => void = () => {};
-  onTask: (task: Task) => void = () => {};
-  onClose: () => void = () => {};
-  onChange: () => void = () => {}; // the job has other results by now
-  private socket!: WebSocket;
-  private number = 0;
-  private sent = new Map<number, Waiting>();
-  private queue: { frame: ArrayBuffer; asked: number; done: (answer: Answer) => void } | null =
-    null;
-  private acts = new Map<number, (message: any) => void>();
-  private acted = 0;
-  private columns = new Map<string, Promise<Float32Array>>();
-
-  /** After the job was read: the server reads it anew only while nobody is connected. */
-  open(): Promise<void> {
-    const address = new URL("talk", location.href);
-    address.protocol = "ws:";
-    const socket = (this.socket = new WebSocket(address));
-    socket.binaryType = "arraybuffer";
-    socket.onmessage = (event) => this.hear(event.data);
-    socket.onclose = () => {
-      this.onClose();
-      for (const done of this.acts.values()) done({ error: ENDED });
-      this.acts.clear();
-    };
-    return new Promise((resolve) => (socket.onopen = () => resolve()));
-  }
-
-  /** Ask for the model at a place; a newer question takes the place of one not sent yet. */
-  ask(
-    kind: number,
-    columns: [number, number],
-    value: ArrayLike<number>,
-    done?: (answer: Answer) => void,
-  ): void {
-    const frame = new ArrayBuffer(8 + 4 * value.length);
-    const head = new DataView(frame);
-    head.setUint8(4, kind);
-    head.setUint8(5, columns[0]);
-    head.setUint8(6, columns[1]);
-    for (let i = 0; i < value.length; i++) head.setFloat32(8 + 4 * i, value[i], true);
-    this.queue = { frame, asked: performance.now(), done: done ?? ((answer) => this.show(answer)) };
-    this.flush();
-  }
-
-  /** The model at a latent, whatever else is asked for meanwhile. */
-  modelAt(latent: ArrayLike<number>): Promise<Answer> {
-    return new Promise((resolve) => {
-      const frame = new ArrayBuffer(8 + 4 * latent.length);
-      const head = new DataView(frame);
-      head.setUint8(4, LATENT);
-      for (let i = 0; i < latent.length; i++) head.setFloat32(8 + 4 * i, latent[i], true);
-      this.send(frame, performance.now(), resolve);
-    });
-  }
-
-  act(message: object): Promise<any> {
-    if (this.socket.readyState !== WebSocket.OPEN) return Promise.resolve({ error: ENDED });
-    const id = ++this.acted;
-    this.socket.send(JSON.stringify({ id, ...message }));
-    return new Promise((resolve) => this.acts.set(id, resolve));
-  }
-
-  job(): Promise<Job> {
-    return fetchJson("job");
-  }
-
-  /** Scores per epoch, as they are now. */
-  history(): Promise<Record<string, number[]>> {
-    return fetchJson("history");
-  }
-
-  /** One value per particle; fetched once. */
-  column(name: string): Promise<Float32Array> {
-    let found = this.columns.get(name);
-    if (!found) {
-      const bytes = fetchBytes("columns/" + encodeURIComponent(name));
-      this.columns.set(name, (found = bytes.then((buffer) => new Float32Array(buffer))));
-      found.catch(() => this.columns.delete(name));
-    }
-    return found;
-  }
-
-  async mapNames(): Promise<string[]> {
-    return (await fetchJson<{ maps: string[] }>("maps")).maps;
-  }
-
-  async map(name: string): Promise<DensityMap> {
-    return readMap(await fetchBytes("maps/" + encodeURIComponent(name)));
-  }
-
-  private show = (answer: Answer) => this.onAnswer(answer, performance.now() - this.lastStarted);
-  private lastStarted = 0;
-
-  private flush(): void {
-    if (!this.queue || this.sent.size >= AT_ONCE || this.socket.readyState !== WebSocket.OPEN)
-      return;
-    const { frame, asked, done } = this.queue;
-    this.queue = null;
-    this.send(frame, asked, done);
-  }
-
-  private send(frame: ArrayBuffer, started: number, done: (answer: Answer) => void): void {
-    const number = ++this.number;
-    new DataView(frame).setUint32(0, number, true);
-    this.sent.set(number, { started, done });
-    this.socket.send(frame);
-  }
-
-  private hear(data: string | ArrayBuffer): void {
-    if (typeof data === "string") {
-      const message = JSON.parse(data);
-      if (message.changed) return this.onChange();
-      if (message.task) return this.onTask(message.task);
-      this.acts.get(message.id)?.(message);
-      this.acts.delete(message.id);
-      return;
-    }
-    const answer = readAnswer(data);
-    const waiting = this.sent.get(answer.number);
-    this.sent.delete(answer.number);
-    if (waiting) {
-      this.lastStarted = waiting.started;
-      waiting.done(answer);
-    }
-    this.flush();
-  }
-}
-
-async function fetchBytes(address: string): Promise<ArrayBuffer> {
+export async function fetchBytes(address: string): Promise<ArrayBuffer> {
   const response = await fetch(address);
   if (!response.ok) throw new Error(await response.text());
   return response.arrayBuffer();
 }
 
-async function fetchJson<T>(address: string): Promise<T> {
+export async function fetchJson<T>(address: string): Promise<T> {
   return JSON.parse(new TextDecoder().decode(await fetchBytes(address)));
 }
 

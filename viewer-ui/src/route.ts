@@ -1,5 +1,9 @@
 /** A path as it is played: straight from latent to latent, and what is known of it. */
 
+import { short } from "./dom";
+
+export const FAR = 2; // times the usual reach: above, few particles are near
+
 /** What the server lays a path by; `cryomix trajectory` takes the same. */
 export interface Plan {
   kind: "straight" | "geodesic" | "through" | "circle";
@@ -26,6 +30,7 @@ export interface Route {
   displacement: number | null; // Å along the curve that the latents lie on
   command: string;
   strip: Strip | null;
+  stale: boolean; // laid before the job had other results
 }
 
 export function legs(route: Route): number {
@@ -63,4 +68,20 @@ export function latentWord(latent: ArrayLike<number>): string {
     }
     return String(Number(wanted.toPrecision(9)));
   }).join(",");
+}
+
+/** The two axes as the command names them, where a circle on the map is one of latents. */
+export function planeOf(names: [string, string]): { axes: string; plane: number[] } | null {
+  const [x, y] = names.map((name) => /^(pca|latent)(\d+)$/.exec(name));
+  if (!x || !y || x[1] !== y[1] || x[2] === y[2]) return null;
+  return { axes: x[1] === "pca" ? "principal" : "latent", plane: [Number(x[2]), Number(y[2])] };
+}
+
+/** What a path does, in numbers. */
+export function describe(route: Route, { along, count, reach }: Strip): string {
+  const length = route.displacement ?? along[along.length - 1];
+  const far = reach.filter((each) => each > FAR).length / reach.length;
+  const near = `near it ${Math.min(...count)} to ${Math.max(...count)} particles (50 is usual)`;
+  const empty = far ? `; extrapolated along ${Math.ceil(100 * far)} %` : "";
+  return `${route.latents.length} points, ${short(length)} Å r.m.s.; ${near}${empty}`;
 }

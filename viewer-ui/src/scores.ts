@@ -1,68 +1,140 @@
 /** Scores of a training that goes on. */
 
+import { Connection } from "./connection";
 import { Page } from "./dom";
-import { Connection, ENDED } from "./protocol";
+import { Job } from "./protocol";
+import { wireTheme } from "./theme";
+import { mark } from "./trace";
 
+export type History = Record<string, number[]>;
 const EVERY = 5000; // milliseconds
 
-export async function watchTraining(
-  page: Page,
-  connection: Connection,
-  folder: string,
-): Promise<void> {
-  page.element("training").hidden = false;
+/** Show the scores until there are particles to be shown; the job as it is then. */
+export async function watchTraining(page: Page, connection: Connection): Promise<Job> {
   const canvas = page.element<HTMLCanvasElement>("scores");
+  page.element("training").hidden = false;
   const show = async () => {
     const history = await connection.history();
     const epochs = history.number?.length ?? 0;
     page.element("epoch").textContent = epochs
-      ? `${folder}: ${epochs} epochs; held-out score ${history.held_out_score.at(-1)!.toPrecision(4)}. Particles and models are shown when the training has ended.`
-      : `${folder}: no epoch has ended yet.`;
-    if (epochs) draw(page, canvas, history);
+      ? `${connection.job.folder}: ${epochs} epochs; held-out score ${history.held_out_score.at(-1)!.toPrecision(4)}. Particles and models are shown when the training has ended: its states hold no latents.`
+      : `${connection.job.folder}: no epoch has ended yet. The first brings the map of the particles, and their models.`;
+    drawScores(page, canvas, history);
   };
-  connection.onChange = () => location.reload();
-  connection.onClose = () => {
-    page.element("state").textContent = ENDED;
-  };
-  await connection.open();
-  await show();
-  setInterval(() => show().catch(() => {}), EVERY);
-  new ResizeObserver(() => show().catch(() => {})).observe(canvas);
+  const ready = new Promise<Job>((resolve) => {
+    connection.onJob = (job) => job.particles && resolve(job);
+  });
+  const again = () => show().catch(() => {});
+  wireTheme(page, again);
+  await again();
+  mark("ready");
+  const timer = setInterval(again, EVERY);
+  const resized = new ResizeObserver(again);
+  resized.observe(canvas);
+  const job = await ready;
+  clearInterval(timer);
+  resized.disconnect();
+  page.element("training").hidden = true;
+  return job;
 }
 
-function draw(page: Page, canvas: HTMLCanvasElement, history: Record<string, number[]>): void {
-  const ratio = devicePixelRatio,
-    w = (canvas.width = canvas.clientWidth * ratio),
-    h = (canvas.height = canvas.clientHeight * ratio);
-  const c = canvas.getContext("2d")!,
-    pad = 46 * ratio;
+/** Both scores over the epochs; a canvas of a few lines' height has no room for axes. */
+export function drawScores(page: Page, canvas: HTMLCanvasElement, history: History): void {
+  const count = history.number?.length ?? 0;
+  if (!count || !canvas.clientWidth) return;
   const lines: [string, string, number[]][] = [
     ["training", page.ink("--soft"), history.training_score],
     ["held out", page.ink("--accent"), history.held_out_score],
   ];
-  const all = lines.flatMap((line) => line[2]),
-    low = Math.min(...all),
-    high = Math.max(...all),
-    count = history.number.length;
-  const x = (i: number) => pad + (i / Math.max(1, count - 1)) * (w - 2.4 * pad),
-    y = (v: number) => h - pad - ((v - low) / (high - low || 1)) * (h - 1.6 * pad);
-  c.font = `${13 * ratio}px system-ui`;
-  c.fillStyle = page.ink("--soft");
-  for (const v of [low, (low + high) / 2, high]) {
-    c.fillText(v.toPrecision(4), 2, y(v) + 4 * ratio);
-    c.fillRect(pad, y(v), w - 2.4 * pad, 0.5 * ratio);
+  const told = lines.map(([name, , values]) => `${name} ${values.at(-1)!.toPrecision(4)}`);
+  canvas.setAttribute("aria-label", `scores after ${count} epochs: ${told.join(", ")}`);
+  const chart = new Chart(
+    page,
+    canvas,
+    lines.flatMap((line) => line[2]),
+    count,
+  );
+  chart.axes(page.ink("--soft"));
+  const ends = lines.map(([, , values]) => chart.y(values.at(-1)!));
+  lines.forEach(([, color, values], i) => {
+    chart.line(color, values);
+    // The names of both must be readable where the lines end alike.
+    const other = ends[1 - i];
+    const away = Math.max(0, chart.letter - Math.abs(ends[i] - other)) / 2;
+    const above = ends[i] < other || (ends[i] === other && i === 0);
+    chart.name(told[i], color, values, above ? -away : away);
+  });
+}
+
+class Chart {
+  private context: CanvasRenderingContext2D;
+  private left: number;
+  private top: number;
+  private width: number;
+  private height: number;
+  private low: number;
+  private high: number;
+  private small: boolean;
+  readonly letter: number;
+
+  constructor(
+    page: Page,
+    canvas: HTMLCanvasElement,
+    values: number[],
+    private count: number,
+  ) {
+    const ratio = devicePixelRatio;
+    const size = parseFloat(getComputedStyle(page.frame).fontSize) * ratio;
+    canvas.width = canvas.clientWidth * ratio;
+    canvas.height = canvas.clientHeight * ratio;
+    this.small = canvas.height < 8 * size;
+    this.letter = this.small ? 0.85 * size : size;
+    this.left = this.small ? 0.3 * size : 3.5 * size;
+    this.top = this.small ? 0.6 * size : 1.2 * size;
+    this.width = canvas.width - this.left - 8 * this.letter;
+    this.height = canvas.height - this.top - (this.small ? 0.6 : 2.4) * size;
+    this.low = Math.min(...values);
+    this.high = Math.max(...values);
+    this.context = canvas.getContext("2d")!;
+    this.context.font = `${this.letter}px system-ui`;
+    this.context.lineWidth = (this.small ? 1.6 : 2.2) * ratio;
   }
-  c.fillText(`epoch 1 to ${count}`, pad, h - 12 * ratio);
-  for (const [name, color, values] of lines) {
+
+  x(i: number): number {
+    return this.left + (i / Math.max(1, this.count - 1)) * this.width;
+  }
+
+  y(value: number): number {
+    const part = (value - this.low) / (this.high - this.low || 1);
+    return this.top + (1 - part) * this.height;
+  }
+
+  axes(color: string): void {
+    if (this.small) return;
+    const { context: c, low, high, left, letter } = this;
+    c.fillStyle = color;
+    for (const value of [low, (low + high) / 2, high]) {
+      c.fillText(value.toPrecision(4), 2, this.y(value) + 0.3 * letter);
+      c.fillRect(left, this.y(value), this.width, 0.5);
+    }
+    c.fillText(`epoch 1 to ${this.count}`, left, this.y(low) + 1.8 * letter);
+  }
+
+  line(color: string, values: number[]): void {
+    const { context: c } = this;
     c.strokeStyle = c.fillStyle = color;
-    c.lineWidth = 2.2 * ratio;
     c.beginPath();
-    values.forEach((v, i) => (i ? c.lineTo(x(i), y(v)) : c.moveTo(x(i), y(v))));
+    values.forEach((value, i) => c.lineTo(this.x(i), this.y(value)));
     c.stroke();
-    c.fillText(
-      name,
-      x(count - 1) + 6 * ratio,
-      y(values.at(-1)!) + (name === "held out" ? 4 : 18) * ratio,
-    );
+    c.beginPath();
+    c.arc(this.x(values.length - 1), this.y(values.at(-1)!), 1.3 * c.lineWidth, 0, 7);
+    c.fill();
+  }
+
+  name(text: string, color: string, values: number[], lower: number): void {
+    const { context: c, letter } = this;
+    c.fillStyle = color;
+    const x = this.x(values.length - 1) + 0.5 * letter;
+    c.fillText(text, x, this.y(values.at(-1)!) + lower + 0.35 * letter);
   }
 }

@@ -26,6 +26,13 @@ export class Selection {
     this.apply(new Uint8Array(this.particles), "replace");
   }
 
+  /** Of other particles: what was chosen before means nothing. */
+  reset(particles: number): void {
+    this.particles = particles;
+    this.before = [];
+    this.set(new Uint8Array(particles));
+  }
+
   undo(): boolean {
     const last = this.before.pop();
     if (last) this.set(last);

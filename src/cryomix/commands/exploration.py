@@ -1,6 +1,7 @@
 """What the explorer shows of a job, read from its folder; what is not there is left out."""
 
 import shlex
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int64
 
     from cryomix.files.job import JobFolder
-    from cryomix.viewer.exploration import Column, Decoding, Exploration, LocalMotion
+    from cryomix.fitting.trained_model import TrainedModel
+    from cryomix.viewer.exploration import Column, Decoding, Exploration, LocalMotion, Traces
+    from cryomix.viewer.latent_axes import LatentAxes
 
 _TITLES = {
     "rlnDefocusU": "defocus U, Å",
@@ -21,11 +24,14 @@ _TITLES = {
     "rlnAnglePsi": "in-plane angle, °",
 }
 _GOES_ROUND = {"rlnAngleRot", "rlnAnglePsi", "rlnDefocusAngle"}
+_PART = ".*.part"  # files that have not taken their names yet
 _ENDS = (1, 99)  # percentiles that a slider goes between
 
 
-def read_exploration(job: "JobFolder") -> "Exploration":
+def read_exploration(job: "JobFolder", before: "LatentAxes | None" = None) -> "Exploration":
     """All that can be seen of `job`.
+
+    While it is being trained its principal components have the signs that they had `before`.
 
     Raises
     ------
@@ -34,41 +40,67 @@ def read_exploration(job: "JobFolder") -> "Exploration":
     """
     from cryomix.commands.path_desk import JobPathDesk, read_paths
     from cryomix.commands.rebuilt_maps import find_maps
-    from cryomix.files.training import read_history
+    from cryomix.files.training import read_history, read_latents, read_model
     from cryomix.viewer.exploration import Exploration
 
-    history = partial(read_history, job)
-    before, again = _results(job), partial(read_exploration, job)
+    # Traces before anything is read: what is written meanwhile is a change.
+    seen = Exploration(
+        job.path, partial(read_history, job), JobDesk(job), traces=_look(job),
+        look=partial(_look, job), again=partial(read_exploration, job),
+    )  # fmt: skip
     if not (job.model.is_file() and job.latents.is_file()):
-        changed = partial(_has_changed, job, before, set())
-        return Exploration(job.path, history, JobDesk(job), changed=changed, again=again)
-    decoding = _read_decoding(job)
-    paths = JobPathDesk(job, decoding)
-    return Exploration(
-        job.path,
-        history,
-        JobDesk(job),
-        decoding,
-        tuple(_columns(job, decoding)),
-        _read_motions(job),
-        partial(read_paths, job, decoding.latent.shape[1]),
-        paths,
-        partial(find_maps, job),
-        partial(_has_changed, job, before, paths.kept),
-        again,
+        return _add_unfinished(seen, job, before)
+    model = read_model(job.model)
+    decoding = _make_decoding(model, read_latents(job.latents, model.settings.latent_size))
+    return replace(
+        seen,
+        decoding=decoding,
+        columns=tuple(_columns(job, decoding)),
+        paths=read_paths(job, decoding.latent.shape[1]),
+        path_desk=JobPathDesk(job, decoding),
+        motions=_read_motions(job),
+        maps=partial(find_maps, job),
     )
 
 
-def _results(job: "JobFolder") -> set[tuple[Path, int]]:
-    """Files that the explorer reads once, and when each was written."""
-    once = [job.model, job.latents, job.latent_std, job.information]
-    files = [*once, *job.analysis.rglob("*.npy"), job.domain_motions, *job.path.glob("particles.*")]
-    return {(path, path.stat().st_mtime_ns) for path in files if path.is_file()}
+def _add_unfinished(
+    seen: "Exploration", job: "JobFolder", before: "LatentAxes | None"
+) -> "Exploration":
+    """What there is of a training under way: only scores before its first epoch has ended."""
+    from cryomix.commands.training_progress import held_out_column, read_progress
+
+    progress, found = read_progress(job)
+    if found is None:
+        return replace(seen, progress=progress)
+    decoding = _make_decoding(found.model, found.latent)
+    if before is not None:
+        decoding = replace(decoding, axes=decoding.axes.facing(before))
+    return replace(
+        seen,
+        decoding=decoding,
+        columns=(*_axis_columns(job, decoding), held_out_column(found)),
+        again=partial(read_exploration, job, decoding.axes),
+        progress=progress,
+    )
 
 
-def _has_changed(job: "JobFolder", before: set[tuple[Path, int]], kept: set[Path]) -> bool:
-    """Whether there is anything new but the paths that were `kept` from the page."""
-    return {result for result in _results(job) if result[0] not in kept} != before
+def _look(job: "JobFolder") -> "Traces":
+    """When the files that the explorer reads were written, and how large those are that grow.
+
+    A file that goes away between its being found and its being looked at raises an `OSError`.
+    """
+    from cryomix.viewer.exploration import Traces
+
+    once = [job.model, job.latents, job.latent_std, job.information, job.domain_motions]
+    results = [*once, *job.analysis.rglob("*.npy"), *job.path.glob("particles.*")]
+    if not job.model.is_file():  # the last result of a training; till then its state is looked at
+        results = [job.training_state]
+    maps = [*job.volumes.glob("*.mrc"), *job.selections.glob("*/*.mrc")]
+    return Traces(
+        frozenset((path, path.stat().st_mtime_ns) for path in results if path.is_file()),
+        frozenset((path, path.stat().st_mtime_ns) for path in maps),
+        frozenset((path, path.stat().st_size) for path in job.path.rglob(_PART)),
+    )
 
 
 class JobDesk:
@@ -154,18 +186,17 @@ def _particle_file(job: "JobFolder") -> Path | None:
         return None
 
 
-def _read_decoding(job: "JobFolder") -> "Decoding":
+def _make_decoding(
+    model: "TrainedModel", latent: "Float[np.ndarray, 'particles latent']"
+) -> "Decoding":
     import numpy as np
     import torch
 
-    from cryomix.files.training import read_latents, read_model
     from cryomix.latent.reduction import fit_pca
     from cryomix.viewer.exploration import Decoding
     from cryomix.viewer.latent_axes import LatentAxes
 
-    model = read_model(job.model)
     size = model.settings.latent_size
-    latent = read_latents(job.latents, size)
     pca = fit_pca(torch.from_numpy(latent))
     if pca.basis is None or pca.mean is None:
         raise RuntimeError("principal components without axes")

@@ -3,7 +3,6 @@
 import shlex
 from dataclasses import fields
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryomix.errors import CheckpointError, OutputError
@@ -37,12 +36,11 @@ def read_paths(job: "JobFolder", latent_size: int) -> "dict[str, KeptPath]":
 
 
 class JobPathDesk:
-    """Paths in the folder of a job; `kept` are those that were written from here."""
+    """Paths in the folder of a job."""
 
     def __init__(self, job: "JobFolder", decoding: "Decoding") -> None:
         self._job = job
         self._decoding = decoding
-        self.kept: set[Path] = set()
 
     def lay(self, plan: "PathPlan") -> "LaidPath":
         """The path, not written.
@@ -79,10 +77,9 @@ class JobPathDesk:
 
         typed = COMMAND_LINE.set(self.command(plan, name))
         try:
-            file, laid, _ = keep_path(self._job, plan.kind, _words(plan), name, plan.options)
+            _, laid, _ = keep_path(self._job, plan.kind, _words(plan), name, plan.options)
         finally:
             COMMAND_LINE.reset(typed)
-        self.kept.add(file)
         return laid
 
     def rebuild(self, name: str) -> list[str]:

@@ -150,19 +150,19 @@ def train_into(
     prepared = PreparedParticles(
         particles, model.decoder, model.metric, memory_bytes=options.memory_gb * 1e9
     )
-    checkpoint = job.checkpoints / "state.safetensors"
 
     def save(state: "TrainingState") -> None:
         if is_first_process():
             require_folder(job)
-            write_state(checkpoint, state)
+            write_state(job.training_state, state, model.settings)
         epoch = state.history[-1]
         say(
             f"epoch {epoch.number}: score {epoch.training_score:.4g}, "
             f"held out {epoch.held_out_score:.4g}"
         )
 
-    state = read_state(checkpoint) if checkpoint.is_file() else None
+    begun = job.training_state.is_file()
+    state = read_state(job.training_state) if begun else None
     with counting("particles trained on") as report:
         history = train(model, prepared, options, state=state, save=save, report=report)
     with counting("latents refined") as report:

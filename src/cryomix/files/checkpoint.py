@@ -5,7 +5,7 @@ import io
 import json
 import os
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import SupportsFloat
 
@@ -104,8 +104,10 @@ def write_tensors(
             file.write(flat.view(torch.uint8).numpy().data)
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Named tensors, on the CPU, and text.
+def read_tensors(
+    path: Path, wanted: Callable[[str], bool] | None = None
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Named tensors, on the CPU, and text; only those whose names are `wanted`, if that is given.
 
     Raises
     ------
@@ -114,8 +116,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     try:
         with safetensors.safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if wanted is None or wanted(name)]  # noqa: SIM118
             # Clones, because the file may be replaced while its tensors are in use.
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name).clone() for name in names}
             return tensors, dict(file.metadata() or {})
     except OSError as error:
         raise _unreadable(path, error) from error

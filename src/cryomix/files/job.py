@@ -62,6 +62,11 @@ class JobFolder:
         return self.path / "checkpoints"
 
     @property
+    def training_state(self) -> Path:
+        """The state after the last epoch."""
+        return self.checkpoints / "state.safetensors"
+
+    @property
     def latents(self) -> Path:
         """Latent of each particle, rows in the order of the input."""
         return self.path / "latents.npy"
@@ -194,6 +199,11 @@ class JobFolder:
     def volume_fsc(self) -> Path:
         """Folder of their Fourier shell correlations."""
         return self.volumes / "fsc"
+
+    @property
+    def explorer_address(self) -> Path:
+        """Port and token of the explorer; nobody but its user may read it."""
+        return self.path / ".view.json"
 
     @property
     def report(self) -> Path:

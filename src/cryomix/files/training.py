@@ -3,10 +3,11 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from cryomix.files.checkpoint import (
 )
 from cryomix.files.job import JobFolder
 from cryomix.files.particle_file import write_latents
+from cryomix.fitting.descent import part_of
 from cryomix.fitting.heterogeneity import Epoch, TrainingState
 from cryomix.fitting.posterior import LatentPosterior
 from cryomix.fitting.trained_model import ModelSettings, TrainedModel, restore_model
@@ -40,7 +42,10 @@ def read_model(path: Path) -> TrainedModel:
     CheckpointError
         If the file is missing, or is no trained model.
     """
-    tensors, metadata = read_tensors(path)
+    return _restore(path, *read_tensors(path))
+
+
+def _restore(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> TrainedModel:
     try:
         told = json.loads(metadata["settings"])
         settings = ModelSettings(**{**told, "vary": tuple(told["vary"])})
@@ -69,14 +74,15 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def write_state(path: Path, state: TrainingState) -> None:
-    """Write a state whole or not at all."""
+def write_state(path: Path, state: TrainingState, settings: ModelSettings) -> None:
+    """Write a state, and the settings of its model, whole or not at all."""
     told = {
         "history": [asdict(epoch) for epoch in state.history],
         "decays": state.decays,
         "best": state.best,
     }
-    write_tensors(path, state.tensors, {"state": json.dumps(told)})
+    metadata = {"state": json.dumps(told), "settings": json.dumps(asdict(settings))}
+    write_tensors(path, state.tensors, metadata)
 
 
 def read_state(path: Path) -> TrainingState:
@@ -87,7 +93,10 @@ def read_state(path: Path) -> TrainingState:
     CheckpointError
         If the file is missing, or is no state of a training.
     """
-    tensors, metadata = read_tensors(path)
+    return _state_of(path, *read_tensors(path))
+
+
+def _state_of(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> TrainingState:
     try:
         told = json.loads(metadata["state"])
         history = tuple(Epoch(**epoch) for epoch in told["history"])
@@ -96,6 +105,56 @@ def read_state(path: Path) -> TrainingState:
         raise CheckpointError(f"{path}: not a state of a training: it lacks {error}") from error
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: not a state of a training: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedTraining:
+    """What there is to see of a training that goes on, after its last epoch.
+
+    Attributes
+    ----------
+    model
+        The networks as they are now.
+    latent
+        What the encoder gave each particle as it went by in that epoch.
+    held_out
+        Which particles only score.
+    state
+        The scores; without tensors.
+    """
+
+    model: TrainedModel
+    latent: Float[np.ndarray, "particles latent"]
+    held_out: Bool[np.ndarray, "particles"]
+    state: TrainingState
+
+
+def read_unfinished(path: Path) -> UnfinishedTraining | None:
+    """What there is to see of a state; None of one that was written before states held latents.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, or is no state of a training.
+    """
+    tensors, metadata = read_tensors(path, _is_seen)
+    state = _state_of(path, {}, metadata)
+    if "latent" not in tensors or "settings" not in metadata:
+        return None
+    model = _restore(path, part_of(tensors, "model."), metadata)
+    latent, size = tensors["latent"], model.settings.latent_size
+    if latent.ndim != 2 or latent.shape[1] != size or not len(latent):
+        raise CheckpointError(f"{path}: latents must be rows of {size}, got {tuple(latent.shape)}")
+    if latent.dtype != torch.float32 or not latent.isfinite().all():
+        raise CheckpointError(f"{path}: latents must be finite float32, got {latent.dtype}")
+    held_out = tensors.get("held_out")
+    if held_out is None or held_out.dtype != torch.bool or held_out.shape != latent.shape[:1]:
+        raise CheckpointError(f"{path}: it does not say of each particle whether it was held out")
+    return UnfinishedTraining(model, latent.numpy(), held_out.numpy(), state)
+
+
+def _is_seen(name: str) -> bool:
+    return name in ("latent", "held_out") or name.startswith("model.")
 
 
 def read_history(job: JobFolder) -> dict[str, Float[np.ndarray, "epochs"]]:
@@ -108,8 +167,12 @@ def read_history(job: JobFolder) -> dict[str, Float[np.ndarray, "epochs"]]:
     """
     if job.history.is_file():
         return read_csv(job.history)
-    state = job.checkpoints / "state.safetensors"
-    history = read_state(state).history if state.is_file() else ()
+    path = job.training_state
+    if not path.is_file():
+        return {}
+    # Without the tensors, which may be hundreds of MB: pages ask for it again and again.
+    _, metadata = read_tensors(path, lambda _: False)
+    history = _state_of(path, {}, metadata).history
     if not history:
         return {}
     return {

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cryomix.errors import ProcessError
 from cryomix.fitting.descent import Descent, part_of
+from cryomix.fitting.encoder_estimates import EncoderEstimates
 from cryomix.fitting.preparation import PreparedParticles
 from cryomix.fitting.trained_model import ModelSettings, TrainedModel
 from cryomix.fitting.training_step import held_out_gain, training_step
@@ -56,7 +57,8 @@ class TrainingState:
     ----------
     tensors
         ``model.…`` now, ``best.…``, the mean weights at the best held-out score, and what
-        `Descent` gives.
+        `Descent` gives. Training does not go on from ``latent``, the `EncoderEstimates` of the last
+        epoch, and ``held_out``, which of the particles only score: they are there to be looked at.
     history
         One entry per epoch.
     decays
@@ -142,12 +144,16 @@ def train(
         rate = options.learning_rate / 3**state.decays
         descent.set_rate(rate)
         order = _shuffled(training, options.batch_size, descent.generator)
-        score = _epoch(model, prepared, order, descent, options, report)
+        estimates = EncoderEstimates()
+        score = _epoch(model, prepared, order, descent, options, estimates, report)
         tensors = {f"model.{name}": value for name, value in model.tensors().items()}
         tensors |= descent.tensors()
         with descent.average.in_place():
-            check = _held_out_score(model, prepared, held_out, options.batch_size)
+            check = _held_out_score(model, prepared, held_out, options.batch_size, estimates)
             averaged = model.tensors()
+        tensors["latent"] = estimates.gather(len(prepared))
+        tensors["held_out"] = torch.zeros(len(prepared), dtype=torch.bool)
+        tensors["held_out"][held_out] = True
         epoch = Epoch(len(state.history) + 1, score, check, rate)
         state = _next_state(state, epoch, averaged, tensors)
         save(state)
@@ -221,6 +227,7 @@ def _epoch(
     order: Int64[Tensor, "training"],
     descent: Descent,
     options: TrainingOptions,
+    estimates: EncoderEstimates,
     report: Callable[[int, int], None],
 ) -> float:
     total = _no_score(model)
@@ -232,9 +239,11 @@ def _epoch(
         # Drawn for the whole batch by every process, so that all stay at the same random number.
         noise = torch.randn(len(index), options.latent_size, generator=descent.generator)[at]
         noise = noise.to(model.device, non_blocking=True)
-        total += training_step(
+        gain, latent = training_step(
             model, batch, noise, descent.optimizer, options, descent.rigidity, whole=len(index)
         )
+        total += gain
+        estimates.add(index[at], latent)
         descent.average.update()
         done += len(index)
         report(done, len(order))
@@ -248,12 +257,16 @@ def _held_out_score(
     prepared: PreparedParticles,
     held_out: Int64[Tensor, "held_out"],
     batch_size: int,
+    estimates: EncoderEstimates,
 ) -> float:
     total = _no_score(model)
     here = held_out[positions_here(held_out, len(prepared))]
-    for batch in prepared.batches(here.split(batch_size)):
+    parts = here.split(batch_size)
+    for index, batch in zip(parts, prepared.batches(parts), strict=True):
         if len(batch):
-            total += held_out_gain(model, batch)
+            gain, latent = held_out_gain(model, batch)
+            total += gain
+            estimates.add(index, latent)
     sum_over_processes([total])
     return float(total) / len(held_out)
 

@@ -28,28 +28,28 @@ def training_step(
     rigidity: Rigidity | None = None,
     *,
     whole: int,
-) -> Float[Tensor, ""]:
+) -> tuple[Float[Tensor, ""], Float[Tensor, "batch latent"]]:
     """One step on a batch of `whole` particles, of which `batch` are this process's.
 
     `rigidity`, if there is one, adds to the gradient and takes note of it.
-    Returns the sum of the scores in `batch` above the neutral model's, which stays on the
-    device: nothing here waits for a GPU.
+    Returns the sum of the scores in `batch` above the neutral model's, and the latents that the
+    encoder gave before the step. Both stay on the device: nothing here waits for a GPU.
     """
     optimizer.zero_grad()
-    gain = noise.new_zeros(())
+    gain, latent = noise.new_zeros(()), torch.zeros_like(noise)
     hold = None
     if rigidity is not None:
         rigidity.forget()
         hold = partial(rigidity.hold, whole=whole)
     if len(batch):
-        loss, mean_gain = training_loss(model, batch, noise, options, hold)
+        loss, mean_gain, latent = training_loss(model, batch, noise, options, hold)
         (loss * (len(batch) / whole)).backward()
         gain = mean_gain * len(batch)
     sum_over_processes([*_gradients(optimizer), *(rigidity.seen if rigidity else ())])
     if rigidity is not None:
         rigidity.remember()
     optimizer.step()
-    return gain
+    return gain, latent
 
 
 def training_loss(
@@ -58,8 +58,8 @@ def training_loss(
     noise: Float[Tensor, "batch latent"],
     options: TrainingOptions,
     hold: Callable[[Tensor], Tensor] | None = None,
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """The loss of one batch, and its mean score above the neutral model's.
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, "batch latent"]]:
+    """The loss of one batch, its mean score above the neutral model's, and its latents.
 
     The centres of the models pass through `hold`, if given, on their way to the score.
     """
@@ -76,15 +76,18 @@ def training_loss(
         spread = shown.amplitude.std(-1) + shown.width.std(-1) / model.settings.base_width
         penalty = penalty + options.spread_penalty * spread.mean()
     unit = _SCORE_UNIT[model.metric.kind]
-    return -unit * gain + _SCORE_UNIT["snr"] * penalty, gain.detach()
+    return -unit * gain + _SCORE_UNIT["snr"] * penalty, gain.detach(), latent.detach()
 
 
-def held_out_gain(model: TrainedModel, batch: PreparedBatch) -> Float[Tensor, ""]:
-    """Sum of the scores of `batch` above the neutral model's."""
-    shown = model.decoder(model.encoder(batch.gradient))
+def held_out_gain(
+    model: TrainedModel, batch: PreparedBatch
+) -> tuple[Float[Tensor, ""], Float[Tensor, "batch latent"]]:
+    """Sum of the scores of `batch` above the neutral model's, and its latents."""
+    latent = model.encoder(batch.gradient)
+    shown = model.decoder(latent)
     projection = project_gaussians(shown, batch.particles.poses, model.metric.grid)
     score = score_projections(projection, batch.particles, model.metric)
-    return (score - batch.neutral_score).sum()
+    return (score - batch.neutral_score).sum(), latent
 
 
 def make_optimizer(model: TrainedModel, options: TrainingOptions) -> torch.optim.Adam:

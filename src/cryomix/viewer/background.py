@@ -45,7 +45,7 @@ class Background:
         return list(self._tasks.values())
 
     async def start(self, arguments: list[str], clear: Callable[[], None] | None = None) -> Task:
-        """Run ``cryomix`` with these arguments; `clear` takes away what it leaves if cancelled."""
+        """Run ``cryomix`` with these arguments; `clear` takes away what it leaves unfinished."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "cryomix", *arguments,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
@@ -86,6 +86,7 @@ class Background:
         code = await task.process.wait()
         if task.state == "running":
             task.state = "failed" if code else "done"
-        elif code:
+        # Ctrl-C in a terminal ends the command as well, before it is cancelled.
+        if code:
             task.clear()
         self._tell(task)

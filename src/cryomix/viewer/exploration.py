@@ -1,7 +1,7 @@
 """What there is to see of a job: particles as columns of numbers, its decoder and its paths."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -100,6 +100,22 @@ class Decoding:
     box_length: float
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a training has come.
+
+    Attributes
+    ----------
+    epoch
+        Number of the last epoch that ended, of which the latents are; 0 before the first.
+    has_ended
+        Whether it was the last, after which the latents of all particles are refined.
+    """
+
+    epoch: int
+    has_ended: bool
+
+
 @runtime_checkable
 class Desk(Protocol):
     """What can be done with a selection; all of it is a command line as well."""
@@ -118,8 +134,27 @@ class Desk(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Traces:
+    """Files of a job, each with a number that changes when it is written.
+
+    Attributes
+    ----------
+    results
+        What an `Exploration` is read from.
+    maps
+        What is read when it is asked for.
+    unfinished
+        What is being written, or was left by a program that was killed.
+    """
+
+    results: frozenset[tuple[Path, int]] = frozenset()
+    maps: frozenset[tuple[Path, int]] = frozenset()
+    unfinished: frozenset[tuple[Path, int]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Exploration:
-    """All of it; a job that is still being trained has scores only.
+    """All of it; before the first epoch of its training has ended a job has nothing.
 
     Attributes
     ----------
@@ -130,19 +165,21 @@ class Exploration:
     desk
         What can be done with selections.
     decoding
-        None before the training has ended.
-    columns, motions
+        None before that.
+    columns, paths, motions
         Whatever the job has of them.
-    paths
-        By name, as they are there at each call.
     path_desk
-        What can be done with paths; None as long as nothing can be decoded.
+        What can be done with paths; None before the training has ended.
     maps
         Rebuilt from particles, by name, as they are there at each call; read when asked for.
-    changed
-        Whether the job has other results by now.
+    traces
+        Of the files, from before they were read.
+    look
+        Traces as they are now.
     again
         Reads all of it anew.
+    progress
+        Of a training that goes on; None once the latents of all particles were found.
     """
 
     folder: Path
@@ -150,12 +187,14 @@ class Exploration:
     desk: Desk
     decoding: Decoding | None = None
     columns: tuple[Column, ...] = ()
-    motions: tuple[LocalMotion, ...] = ()
-    paths: Callable[[], Mapping[str, KeptPath]] = dict
+    paths: Mapping[str, KeptPath] = field(default_factory=dict)
     path_desk: PathDesk | None = None
+    motions: tuple[LocalMotion, ...] = ()
     maps: Callable[[], Mapping[str, Callable[[], Volume]]] = dict
-    changed: Callable[[], bool] = bool
+    traces: Traces = field(default_factory=Traces)
+    look: Callable[[], Traces] = Traces
     again: "Callable[[], Exploration] | None" = None
+    progress: Progress | None = None
 
     def column(self, name: str) -> Column | None:
         """The column of a name."""

@@ -1,8 +1,10 @@
 """Binary frames between page and server: a place is asked for, its Gaussians come back.
 
-All numbers are little-endian. A question is ``number u32, kind u8, x u8, y u8, 0 u8`` and then two
-float32, a place on the map of columns x and y, or a whole latent. An answer is ``number u32,
-gaussians u32, latents u32, reach f32`` and then float32: the latent, centers, amplitudes, widths.
+All numbers are little-endian. A question is ``number u32, version u32, kind u8, x u8, y u8, 0 u8``
+and then two float32, a place on the map of columns x and y, or a whole latent. An answer is
+``number u32, gaussians u32, latents u32, reach f32`` and then float32: the latent, centers,
+amplitudes, widths. One without Gaussians and latents says that the question is of another version
+of the job than the server has: its columns may have other places there, so it must be asked anew.
 A map is ``voxels along an edge u32, voxel size f32, largest density f32, contour f32`` and then
 float32: the density, axes z, y, x; voxel n // 2 lies at the origin of the Gaussians.
 """
@@ -18,7 +20,7 @@ from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.masking import contour_level
 from cryomix.imaging.volume import Volume, crop_volume
 
-_QUESTION = struct.Struct("<IBBBB")
+_QUESTION = struct.Struct("<IIBBBB")
 _ANSWER = struct.Struct("<IIIf")
 _MAP = struct.Struct("<Ifff")
 _MOST_VOXELS = 128  # along an edge: a page draws no more of them as it is dragged
@@ -40,6 +42,8 @@ class Question:
     ----------
     number
         Comes back with the answer.
+    version
+        Of the job, as the page was told it.
     kind
         What `value` is.
     columns
@@ -49,6 +53,7 @@ class Question:
     """
 
     number: int
+    version: int
     kind: Asked
     columns: tuple[int, int]
     value: Float[np.ndarray, "numbers"]
@@ -58,11 +63,11 @@ def read_question(frame: bytes) -> Question:
     """Raise a `ValueError` unless the frame is a question."""
     if len(frame) < _QUESTION.size or (len(frame) - _QUESTION.size) % 4:
         raise ValueError(f"a question of {len(frame)} bytes is none")
-    number, kind, x, y, _ = _QUESTION.unpack_from(frame)
+    number, version, kind, x, y, _ = _QUESTION.unpack_from(frame)
     value = np.frombuffer(frame, "<f4", offset=_QUESTION.size).astype(np.float32)
     if not np.isfinite(value).all():
         raise ValueError("a place must be finite")
-    return Question(number, Asked(kind), (x, y), value)
+    return Question(number, version, Asked(kind), (x, y), value)
 
 
 def write_answer(
@@ -73,6 +78,11 @@ def write_answer(
     numbers = [part.numpy().astype("<f4").tobytes() for part in parts]
     head = _ANSWER.pack(number, len(model), len(latent), reach)
     return b"".join([head, latent.astype("<f4").tobytes(), *numbers])
+
+
+def write_stale(number: int) -> bytes:
+    """That a question is of another version of the job."""
+    return _ANSWER.pack(number, 0, 0, float("nan"))
 
 
 def write_map(volume: Volume) -> bytes:

@@ -1,5 +1,6 @@
 """Who may talk to the server: this machine's own page, and nobody who does not know its token."""
 
+import hmac
 import secrets
 from urllib.parse import urlsplit
 
@@ -13,8 +14,27 @@ def make_token() -> str:
     return secrets.token_urlsafe(24)
 
 
+def prove(token: str, challenge: str) -> str:
+    """What only a server with this token can answer to a challenge; the token stays secret.
+
+    A page that has lost its server asks whoever listens on the port now before it sends the token.
+    """
+    return hmac.new(token.encode(), f"cryomix view {challenge}".encode(), "sha256").hexdigest()
+
+
 def refusal(connection: HTTPConnection, token: str) -> str | None:
-    """Why a request or a WebSocket is refused; None if it is not.
+    """Why a request or a WebSocket is refused; None if it is not."""
+    reason = refusal_of_strangers(connection)
+    if reason is not None:
+        return reason
+    given = str(connection.path_params.get("token", ""))
+    if not secrets.compare_digest(given.encode(), token.encode()):
+        return "the address lacks the token that cryomix view printed"
+    return None
+
+
+def refusal_of_strangers(connection: HTTPConnection) -> str | None:
+    """The same for what needs no token.
 
     The name in the Host header must be this machine's, so that no page of another site can have
     its own name resolve to this server. A page that names an Origin must be ours; one that opens
@@ -28,9 +48,6 @@ def refusal(connection: HTTPConnection, token: str) -> str | None:
         return "a WebSocket must name its Origin"
     if origin is not None and origin != f"http://{host}":
         return "a page of another origin may not read this one"
-    given = str(connection.path_params.get("token", ""))
-    if not secrets.compare_digest(given.encode(), token.encode()):
-        return "the address lacks the token that cryomix view printed"
     return None
 
 

@@ -30,6 +30,17 @@ class LatentAxes:
     offset: Float[np.ndarray, "axes"]
     mean: Float[np.ndarray, "latent"]
 
+    def facing(self, before: "LatentAxes") -> "LatentAxes":
+        """The same axes, each with the sign that points less away from that of its name `before`.
+
+        Principal components of latents that are still changing would else turn round.
+        """
+        if before.direction.shape != self.direction.shape:
+            return self
+        along = (self.direction * before.direction).sum(axis=1)
+        sign = np.where(along < 0, -1.0, 1.0)
+        return LatentAxes(self.name, self.direction * sign[:, None], self.offset * sign, self.mean)
+
     def has(self, names: Sequence[str]) -> bool:
         """Whether all of these are linear in the latent, and differ."""
         return len(set(names)) == len(names) and set(names) <= set(self.name)

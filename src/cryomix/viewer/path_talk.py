@@ -3,19 +3,18 @@
 import asyncio
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from cryomix.errors import OptionError
+from cryomix.viewer.background import Background
 from cryomix.viewer.exploration import Column
 from cryomix.viewer.frames import Asked, Question
 from cryomix.viewer.path_plan import MOST_POINTS, PathDesk, differing, read_plan
 from cryomix.viewer.path_strip import measure_path
-
-if TYPE_CHECKING:
-    from cryomix.viewer.session import Session
+from cryomix.viewer.snapshot import Snapshot
 
 PATH_ACTS = ("lay path", "keep path", "rebuild path", "measure path")
 _MOST = 1000  # points of a path that is looked at
@@ -30,10 +29,11 @@ def require_name(name: object) -> str:
 
 
 class PathTalk:
-    """Answers of one session."""
+    """Answers of one reading of a job; maps are rebuilt in the `background`."""
 
-    def __init__(self, session: "Session") -> None:
-        self._session = session
+    def __init__(self, seen: Snapshot, background: Background) -> None:
+        self._seen = seen
+        self._background = background
 
     async def act(self, what: str, message: dict[str, Any]) -> dict[str, object]:
         """Answer one of `PATH_ACTS`.
@@ -45,13 +45,13 @@ class PathTalk:
         ValueError, KeyError, TypeError
             If the message lacks something.
         """
-        desk = self._session.exploration.path_desk
-        if desk is None:
-            raise OptionError("this job has no model yet")
-        if what == "rebuild path":
-            return await self._rebuild(desk, require_name(message["name"]))
         if what == "measure path":
             return await self._measure(message)
+        desk = self._seen.exploration.path_desk
+        if desk is None:
+            raise OptionError("paths can be laid once the job is trained")
+        if what == "rebuild path":
+            return await self._rebuild(desk, require_name(message["name"]))
         return await self._lay(desk, message, keep=what == "keep path")
 
     async def _lay(
@@ -72,12 +72,11 @@ class PathTalk:
         }
 
     async def _rebuild(self, desk: PathDesk, name: str) -> dict[str, object]:
-        background = self._session.background
-        for task in background.tasks():
+        for task in self._background.tasks():
             # Two at once would each write the list of maps without those of the other.
             if task.state == "running" and " --trajectory " in task.command:
                 raise OptionError("maps along another path are being rebuilt: wait, or cancel that")
-        task = await background.start(desk.rebuild(name), partial(desk.clear, name))
+        task = await self._background.start(desk.rebuild(name), partial(desk.clear, name))
         return {"command": task.command}
 
     async def _measure(self, message: dict[str, Any]) -> dict[str, object]:
@@ -85,7 +84,7 @@ class PathTalk:
         first, second = (self._column(number) for number in _pair(message["columns"]))
         place = np.stack([first.read(), second.read()], axis=1)
         work = partial(
-            measure_path, steps, self._session.decoding().decode, await self._session.everyone(),
+            measure_path, steps, self._seen.decoding.decode, await self._seen.everyone(),
             place, is_closed=message["closed"] is True,
         )  # fmt: skip
         return (await asyncio.to_thread(work)).told()
@@ -100,16 +99,15 @@ class PathTalk:
         if not 1 <= len(places) <= MOST_POINTS:
             raise OptionError(f"a path takes 1 to {MOST_POINTS} places, got {len(places)}")
         lift, columns = Asked(message["lift"]), _pair(message["columns"])
-        decoding = self._session.decoding()
+        version = self._seen.version
         lifted = [
-            await self._session.latent_at(Question(0, lift, columns, place), decoding)
-            for place in places
+            await self._seen.latent(Question(0, version, lift, columns, place)) for place in places
         ]
         is_closed = message.get("options", {}).get("closed") is True
         return differing(np.stack(lifted), is_closed=is_closed)
 
     def _require_latents(self, points: np.ndarray) -> Float[np.ndarray, "points latent"]:
-        size = self._session.decoding().latent.shape[1]
+        size = self._seen.decoding.latent.shape[1]
         if points.ndim != 2 or points.shape[1] != size or not np.isfinite(points).all():
             raise OptionError(f"points of a path are rows of {size} finite latents")
         if not 1 <= len(points) <= _MOST:
@@ -117,7 +115,7 @@ class PathTalk:
         return points
 
     def _column(self, number: int) -> Column:
-        columns = self._session.exploration.columns
+        columns = self._seen.exploration.columns
         if number >= len(columns):
             raise OptionError(f"there are {len(columns)} columns, got {number}")
         return columns[number]

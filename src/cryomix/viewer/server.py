@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from cryomix.errors import CryomixError
 from cryomix.viewer.background import Task
 from cryomix.viewer.exploration import Exploration
-from cryomix.viewer.guard import refusal
+from cryomix.viewer.guard import prove, refusal, refusal_of_strangers
 from cryomix.viewer.session import Session
 
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
@@ -46,17 +46,16 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
 
     session = Session(exploration, tell)
 
+    def describe() -> dict[str, object]:
+        return {**session.describe(), "page": page["sources.sha256"].decode().strip()}
+
+    def news() -> str:
+        return json.dumps({"job": describe()})
+
     def show(request: Request) -> Response:
         name = request.path_params.get("name") or "index.html"
         kind = _TYPES.get(name[name.rfind(".") :], "application/octet-stream")
         return _content(page.get(name), kind)
-
-    def describe(_: Request) -> Response:
-        try:
-            session.refresh(in_use=bool(talks))
-        except CryomixError as error:
-            return _refusal(str(error), 409)
-        return _json(session.describe())
 
     async def talk(socket: WebSocket) -> None:
         if refusal(socket, token) is not None:
@@ -65,6 +64,7 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
         await socket.accept()
         queue: asyncio.Queue[str] = asyncio.Queue()
         talks.add(queue)
+        queue.put_nowait(news())  # a page that comes back learns what it missed
         try:
             await _converse(socket, session, queue)
         finally:
@@ -73,7 +73,7 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         preparation = asyncio.create_task(session.prepare())
-        watching = asyncio.create_task(_watch(session, talks))
+        watching = asyncio.create_task(_watch(session, talks, news))
         yield
         watching.cancel()
         await session.background.close()
@@ -81,7 +81,7 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
 
     answers: list[tuple[str, Callable[[Request], Response]]] = [
         ("/{token}/", show),
-        ("/{token}/job", describe),
+        ("/{token}/job", lambda _: _json(describe())),
         ("/{token}/history", lambda _: _json(session.history())),
         ("/{token}/columns/{name}", _numbers(session.column_bytes)),
         ("/{token}/maps", lambda _: _json({"maps": session.map_names()})),
@@ -89,7 +89,8 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
         ("/{token}/{name}", show),
         ("/{rest:path}", show),
     ]
-    routes = [Route(path, _guarded(answer, token)) for path, answer in answers]
+    routes = [Route("/proof/{challenge}", _proof(token))]
+    routes += [Route(path, _guarded(answer, token)) for path, answer in answers]
     return Starlette(lifespan=lifespan, routes=[WebSocketRoute("/{token}/talk", talk), *routes])
 
 
@@ -99,6 +100,8 @@ def open_socket(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
+        # At once: until one of them listens, Linux lets two programs have the same port.
+        listener.listen()
     except OSError:
         listener.close()
         raise
@@ -146,16 +149,18 @@ async def _converse(socket: WebSocket, session: Session, queue: "asyncio.Queue[s
         news.cancel()
 
 
-async def _watch(session: Session, talks: "set[asyncio.Queue[str]]") -> None:
-    """Tell every page when the job has new results."""
+async def _watch(
+    session: Session, talks: "set[asyncio.Queue[str]]", news: Callable[[], str]
+) -> None:
+    """Read the job anew when it has new results, and tell every page; without pages, wait."""
     while True:
         await asyncio.sleep(_LOOK_EVERY)
-        await session.prepare()  # of a job that was read anew
         # A file may go away between its being found and its being looked at.
         with suppress(OSError):
-            if await asyncio.to_thread(session.exploration.changed):
+            if talks and await session.renew():
                 for talk in talks:
-                    talk.put_nowait(json.dumps({"changed": True}))
+                    talk.put_nowait(news())
+        await session.prepare()
 
 
 def _numbers(read: Callable[[str], bytes | None]) -> Callable[[Request], Response]:
@@ -174,6 +179,16 @@ def _guarded(answer: Callable[[Request], Response], token: str) -> Callable[[Req
         return answer(request) if reason is None else _refusal(reason, 403)
 
     return guard
+
+
+def _proof(token: str) -> Callable[[Request], Response]:
+    def answer(request: Request) -> Response:
+        reason = refusal_of_strangers(request)
+        if reason is not None:
+            return _refusal(reason, 403)
+        return _content(prove(token, request.path_params["challenge"]).encode(), "text/plain")
+
+    return answer
 
 
 def _refusal(reason: str, status: int) -> Response:

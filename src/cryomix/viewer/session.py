@@ -2,59 +2,96 @@
 
 import asyncio
 import base64
+import secrets
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 
 from cryomix.errors import CheckpointError, CryomixError, OptionError
 from cryomix.viewer.background import Background, Task
-from cryomix.viewer.exploration import Decoding, Exploration
-from cryomix.viewer.frames import Asked, Question, read_question, write_answer, write_map
-from cryomix.viewer.latent_axes import CROWD, Neighborhood
+from cryomix.viewer.exploration import Exploration
+from cryomix.viewer.frames import read_question, write_answer, write_map, write_stale
 from cryomix.viewer.path_talk import PATH_ACTS, PathTalk, require_name
+from cryomix.viewer.snapshot import Snapshot
 
 
 class Session:
     """One job as it is looked at; several pages may share it."""
 
     def __init__(self, exploration: Exploration, tell: Callable[[Task], None]) -> None:
-        self.exploration = exploration
+        self.snapshot = Snapshot(exploration)
         self.background = Background(tell)
-        self._maps: dict[tuple[str, ...], Neighborhood] = {}
+        self._name = secrets.token_hex(8)
+        self._looked = self._read = exploration.traces
+        self._maps_read = 0
+        self._problem = ""
 
-    def refresh(self, *, in_use: bool) -> None:
-        """Read the job anew if it has changed.
+    async def renew(self) -> bool:
+        """Read the job anew once it has changed and was left alone between two calls.
 
-        Pages that are `in_use` know columns by number: what they were told holds until they end.
+        Until then, and where the new files do not fit each other, all stays as it was read before.
+
+        Returns
+        -------
+        told
+            Whether `describe` says something else now.
         """
-        seen = self.exploration
-        if seen.again is None or (in_use and seen.decoding is not None) or not seen.changed():
-            return
-        self.exploration = seen.again()
-        self._maps.clear()
+        seen = self.snapshot.exploration
+        now = await asyncio.to_thread(seen.look)
+        # The state of a training is one file, written whole: the next one may be there very soon.
+        at_rest = now == self._looked or seen.progress is not None
+        self._looked = now
+        before = self._read
+        if not at_rest or seen.again is None or now == before:
+            return False
+        self._read = now
+        if now.results == before.results:
+            self._maps_read += now.maps != before.maps
+            return now.maps != before.maps
+        try:
+            exploration = await asyncio.to_thread(seen.again)
+        except (CryomixError, OSError) as error:
+            self._problem = f"new results cannot be read: {' '.join(str(error).split())}"
+            return True
+        self._problem, self._read = "", exploration.traces
+        self._maps_read += exploration.traces.maps != before.maps
+        snapshot = Snapshot(exploration, self.snapshot)
+        if exploration.decoding is not None:
+            await snapshot.everyone()  # till then the pages have the models of before
+        self.snapshot = snapshot
+        return True
 
     def describe(self) -> dict[str, object]:
-        """What the page needs to know first."""
-        seen = self.exploration
-        paths = seen.paths()
+        """What the page needs to know first, and again whenever it changes.
+
+        ``server`` differs for each session, ``version`` for each reading of the job, ``maps`` when
+        a map was written. ``problem`` is why newer results are not shown, if there are any.
+        """
+        seen = self.snapshot.exploration
         told: dict[str, object] = {
+            "server": self._name,
+            "version": self.snapshot.version,
+            "maps": self._maps_read,
+            "problem": self._problem,
             "name": seen.folder.resolve().name,
             "folder": str(seen.folder),
             "columns": [
                 {"name": column.name, "title": column.title, "kind": column.kind}
                 for column in seen.columns
             ],
-            "paths": {name: path.latent.tolist() for name, path in paths.items()},
-            "closed": [name for name, path in paths.items() if path.is_closed],
+            "paths": {name: path.latent.tolist() for name, path in seen.paths.items()},
+            "closed": [name for name, path in seen.paths.items() if path.is_closed],
             "motions": [
                 {"name": motion.name, "direction": motion.direction.tolist(), "low": motion.low,
                  "high": motion.high}
                 for motion in seen.motions
             ],
             "tasks": [task.told() for task in self.background.tasks()],
+            "training": None if seen.progress is None else asdict(seen.progress),
         }  # fmt: skip
         if seen.decoding is None:
             return {**told, "particles": 0}
@@ -76,21 +113,24 @@ class Session:
 
     def history(self) -> dict[str, list[float]]:
         """Scores per epoch, as they are now."""
-        return {name: values.tolist() for name, values in self.exploration.history().items()}
+        return {
+            name: values.tolist() for name, values in self.snapshot.exploration.history().items()
+        }
 
     def column_bytes(self, name: str) -> bytes | None:
         """float32 per particle; None if there is no such column."""
-        column = self.exploration.column(name)
+        seen = self.snapshot
+        column = seen.exploration.column(name)
         if column is None:
             return None
         values = column.read()
-        if len(values) != len(self.decoding().latent):
+        if len(values) != len(seen.decoding.latent):
             raise CheckpointError(f"{name}: {len(values)} values for the particles of the job")
         return values.astype("<f4").tobytes()
 
     def map_names(self) -> list[str]:
         """Maps that there are now."""
-        return list(self.exploration.maps())
+        return list(self.snapshot.exploration.maps())
 
     def map_bytes(self, name: str) -> bytes | None:
         """A map as a frame; None if there is none of this name.
@@ -102,7 +142,7 @@ class Session:
         OptionError
             If it has no positive density.
         """
-        read = self.exploration.maps().get(name)
+        read = self.snapshot.exploration.maps().get(name)
         if read is None:
             return None
         try:
@@ -111,25 +151,26 @@ class Session:
             raise OptionError(f"{name}: cannot be shown: {error}") from error
 
     async def answer(self, frame: bytes) -> bytes:
-        """The Gaussians at the place that is asked for.
+        """The model at the place that a frame asks for.
+
+        A question of another version of the job is answered by that it must be asked anew.
 
         Raises
         ------
         ValueError
-            If the frame is no question that this job can answer.
+            If it is no question, or there is no such place.
         """
-        question = read_question(frame)
-        decoding = self.decoding()
-        latent = await self.latent_at(question, decoding)
-        model = decoding.decode(torch.from_numpy(latent)[None])[0]
-        everyone = self._maps.get(("latent",))
-        reach = float("nan") if everyone is None else everyone.reach(latent)
-        return write_answer(question.number, latent, model, reach)
+        question, seen = read_question(frame), self.snapshot
+        if question.version != seen.version:
+            return write_stale(question.number)
+        latent = await seen.latent(question)
+        model = seen.decoding.decode(torch.from_numpy(latent)[None])[0]
+        return write_answer(question.number, latent, model, seen.reach(latent))
 
     async def prepare(self) -> None:
         """Find the neighbours of every particle, which answers do not wait for."""
-        if self.exploration.decoding is not None:
-            await self.everyone()
+        if self.snapshot.exploration.decoding is not None:
+            await self.snapshot.everyone()
 
     async def act(self, message: dict[str, object]) -> dict[str, object]:
         """Do what the page asks; ``error`` is the one line of a mistake."""
@@ -139,70 +180,40 @@ class Session:
             return {"error": " ".join(str(error).split())}
 
     async def _act(self, message: dict[str, object]) -> dict[str, object]:
+        if message.get("version", self.snapshot.version) != self.snapshot.version:
+            raise OptionError("the job has new results: try again")
         what = message.get("do")
         if what == "nearest":
             point = np.array(message["latent"], np.float32)
-            if point.shape != self.decoding().latent.shape[1:] or not np.isfinite(point).all():
+            if (
+                point.shape != self.snapshot.decoding.latent.shape[1:]
+                or not np.isfinite(point).all()
+            ):
                 raise OptionError(f"a latent of this job was expected, got {message['latent']}")
             count = int(str(message["count"]))
             if count < 1:
                 raise OptionError(f"the number of particles must be at least 1, got {count}")
-            rows = (await self.everyone()).nearest(point, count)
-            return {"rows": _pack(rows, len(self.decoding().latent))}
+            rows = (await self.snapshot.everyone()).nearest(point, count)
+            return {"rows": _pack(rows, len(self.snapshot.decoding.latent))}
         if what in ("keep", "rebuild"):
+            if self.snapshot.exploration.progress is not None:
+                raise OptionError("selections can be written once the job is trained")
             name = require_name(message["name"])
-            rows = _unpack(str(message["rows"]), len(self.decoding().latent))
-            desk = self.exploration.desk
+            rows = _unpack(str(message["rows"]), len(self.snapshot.decoding.latent))
+            desk = self.snapshot.exploration.desk
             command = await asyncio.to_thread(desk.keep, name, rows)
             if what == "keep":
                 return {"command": command, "scene": desk.scene(name)}
             task = await self.background.start(desk.rebuild(name), partial(desk.clear, name))
             return {"command": task.command, "scene": desk.scene(name)}
         if what in PATH_ACTS:
-            return await PathTalk(self).act(str(what), message)
+            return await PathTalk(self.snapshot, self.background).act(str(what), message)
+        if what == "pulse":
+            return {}
         if what == "cancel":
             self.background.cancel(int(str(message["task"])))
             return {}
         raise OptionError(f"the page asked for {what!r}, which is nothing that can be done")
-
-    async def latent_at(
-        self, question: Question, decoding: Decoding
-    ) -> Float[np.ndarray, "latent"]:
-        """What is asked for, or the latent at that place of the map."""
-        size = decoding.latent.shape[1]
-        if len(question.value) != (size if question.kind is Asked.LATENT else 2):
-            raise ValueError(f"{len(question.value)} numbers are no {question.kind.name}")
-        if question.kind is Asked.LATENT:
-            return question.value
-        columns = self.exploration.columns
-        if max(question.columns) >= len(columns):
-            raise ValueError(f"there are {len(columns)} columns, got {max(question.columns)}")
-        names = tuple(columns[number].name for number in question.columns)
-        if question.kind is Asked.IN_PLANE and decoding.axes.has(names):
-            return decoding.axes.lift(names, question.value)
-        if names not in self._maps:
-            self._maps[names] = await asyncio.to_thread(self._neighborhood, question.columns)
-        near = self._maps[names].nearest(question.value, CROWD)
-        mean: Float[np.ndarray, "latent"] = decoding.latent[near].mean(axis=0)
-        return mean.astype(np.float32)
-
-    def _neighborhood(self, columns: tuple[int, int]) -> Neighborhood:
-        return Neighborhood(
-            np.stack([self.exploration.columns[number].read() for number in columns], axis=1)
-        )
-
-    async def everyone(self) -> Neighborhood:
-        """The particles in the latent space."""
-        if ("latent",) not in self._maps:
-            latent = self.decoding().latent
-            self._maps["latent",] = await asyncio.to_thread(Neighborhood, latent)
-        return self._maps["latent",]
-
-    def decoding(self) -> Decoding:
-        """Raise a `ValueError` while there is no model."""
-        if self.exploration.decoding is None:
-            raise ValueError("this job has no model yet")
-        return self.exploration.decoding
 
 
 def _pack(rows: Int64[np.ndarray, "selected"], count: int) -> str:
