@@ -34,8 +34,10 @@ export default defineConfig({
     modulePreload: false,
     assetsDir: "",
     rolldownOptions: {
+      input: { index: "index.html", viewer: "src/main.ts" },
+      preserveEntrySignatures: "allow-extension",
       output: {
-        entryFileNames: "viewer.js",
+        entryFileNames: "[name].js",
         chunkFileNames: "[name].js",
         assetFileNames: "[name][extname]",
       },

@@ -10,8 +10,10 @@ import pytest
 
 from cryomix import cli
 from cryomix.commands.exploration import JobDesk
-from cryomix.errors import OutputError
+from cryomix.commands.view import _listen
+from cryomix.errors import OptionError, OutputError
 from cryomix.files.checkpoint import write_array
+from cryomix.files.explorer_address import ExplorerAddress, read_address
 from cryomix.files.job import JobFolder
 from cryomix.files.particle_file import number_columns
 from cryomix.files.run_record import write_run_record
@@ -96,6 +98,44 @@ def test_the_address_stays_and_two_explorers_have_two(job):
     secret = other.split("/")[3].encode()
     files = [path for path in job.path.rglob("*") if path.is_file()]
     assert [path for path in files if secret in path.read_bytes()] == [kept]
+
+
+def test_a_port_that_is_named_is_kept_with_a_secret_of_its_own(job, capsys, monkeypatch):
+    server = pytest.importorskip("cryomix.viewer.server", reason="cryomix[view] is not installed")
+
+    def listen(port, *, is_new=False):
+        listener, token = _listen(job, port, is_new=is_new)
+        listener.close()
+        return listener, token
+
+    def free():
+        listener = server.open_socket(0)
+        port = listener.getsockname()[1]
+        listener.close()
+        return port
+
+    first, second = free(), free()
+    _, token = listen(first)
+    assert read_address(job) == ExplorerAddress(first, token)
+    assert [listen(None)[1], listen(first)[1]] == [token, token]
+    _, other = listen(second)
+    assert other != token
+    assert read_address(job) == ExplorerAddress(second, other)
+    assert listen(0)[1] not in (token, other)
+    kept = read_address(job)
+    assert kept.port not in (first, second)
+    taken = server.open_socket(kept.port)
+    with pytest.raises(OptionError, match=f"port {kept.port} cannot be used"):
+        listen(kept.port)
+    assert listen(None)[1] != kept.token
+    assert read_address(job) == kept
+    taken.close()
+    assert listen(None, is_new=True)[1] != kept.token
+    assert "is in use" in capsys.readouterr().err
+    job.explorer_address.unlink()
+    monkeypatch.setattr("cryomix.files.explorer_address.keep_address", lambda *_: False)
+    listen(None)
+    assert "cannot keep a secret" in capsys.readouterr().err
 
 
 def test_without_the_extra_it_says_what_to_install(job):

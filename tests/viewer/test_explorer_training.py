@@ -62,6 +62,9 @@ def test_the_map_is_renewed_after_each_epoch_and_at_the_end(serve, open_page, tr
     frame = page.evaluate("({...window.cryomix.map.frame})")
     before = shown_center(page)
 
+    page.select_option("#shade", "held_out")
+    wait_for(page, "document.getElementById('legend').innerText.includes('held out, only scores')")
+
     wait_for_map(page, training.end_epoch())
     assert "in epoch 2" in page.inner_text("#strip-told")
     assert page.evaluate("({...window.cryomix.map.frame})") == frame

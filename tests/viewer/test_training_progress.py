@@ -11,6 +11,7 @@ from cryomix.commands.exploration import read_exploration
 from cryomix.errors import CheckpointError
 from cryomix.files.checkpoint import read_tensors, write_array, write_tensors
 from cryomix.files.job import JobFolder
+from cryomix.files.run_record import write_run_record
 from cryomix.files.training import read_unfinished, write_state
 from cryomix.fitting.heterogeneity import TrainingState
 from cryomix.viewer.exploration import Progress
@@ -26,7 +27,7 @@ def training(tmp_path):
 
 def test_before_the_first_epoch_there_is_nothing(training):
     seen = read_exploration(training.job)
-    assert seen.progress == Progress(0, has_ended=False)
+    assert seen.progress == Progress(0, has_ended=False, written=0.0)
     assert seen.decoding is None
     assert seen.columns == ()
 
@@ -36,7 +37,8 @@ def test_the_latents_and_the_decoder_are_those_of_the_last_epoch(training):
     old = training.model.decode(PLACE)
     latent = training.end_epoch()
     seen = read_exploration(training.job)
-    assert seen.progress == Progress(2, has_ended=False)
+    written = training.job.training_state.stat().st_mtime
+    assert seen.progress == Progress(2, has_ended=False, written=written)
     np.testing.assert_array_equal(seen.decoding.latent, latent)
     now = seen.decoding.decode(PLACE)
     assert torch.equal(now.center, training.model.decode(PLACE).center)
@@ -47,11 +49,29 @@ def test_the_latents_and_the_decoder_are_those_of_the_last_epoch(training):
     np.testing.assert_allclose(seen.column("latent2").read(), latent[:, 1])
 
 
+def test_columns_of_the_users_file_are_there_but_for_halves(training, tmp_path):
+    training.end_epoch()
+    star = tmp_path / "a.star"
+    head = ["data_particles", "", "loop_", "_rlnImageName #1", "_rlnDefocusU #2"]
+    rows = [f"{i + 1:06d}@a.mrcs {9000 + i}" for i in range(PARTICLES)]
+    star.write_text("\n".join([*head, *rows, ""]))
+    for half, there in ((None, True), ("even", False)):
+        options = {"particles": str(star), "half": half, "epochs": 4}
+        write_run_record(training.job.run_record, "train", options, [], 0, "cpu")
+        column = read_exploration(training.job).column("rlnDefocusU")
+        assert (column is not None) == there
+        if column is not None:
+            np.testing.assert_array_equal(column.read(), 9000 + np.arange(PARTICLES))
+    star.unlink()
+    assert read_exploration(training.job).column("rlnDefocusU") is None
+
+
 @pytest.mark.parametrize(("epochs", "decays", "ends"), [(3, 0, False), (3, 4, True), (4, 0, True)])
 def test_the_last_epoch_is_told(training, epochs, decays, ends):
     for _ in range(epochs):
         training.end_epoch(decays=decays)
-    assert read_exploration(training.job).progress == Progress(epochs, has_ended=ends)
+    progress = read_exploration(training.job).progress
+    assert (progress.epoch, progress.has_ended) == (epochs, ends)
 
 
 def test_components_do_not_turn_round_between_epochs(training):
@@ -106,7 +126,8 @@ def test_results_that_are_not_the_last_are_not_looked_at(training):
 def test_selections_wait_for_the_end(training):
     training.end_epoch()
     session = Session(read_exploration(training.job), lambda task: None)
-    assert session.describe()["training"] == {"epoch": 1, "has_ended": False}
+    told = session.describe()["training"]
+    assert (told["epoch"], told["has_ended"]) == (1, False)
     asked = {"do": "keep", "name": "some", "rows": "AQAA" + "A" * 80}
     assert asyncio.run(session.act(asked)) == {
         "error": "selections can be written once the job is trained"

@@ -176,8 +176,9 @@ def test_selections_are_written_once_and_only_into_the_job(serve, job):
         other = base64.b64encode(np.packbits(~bits, bitorder="little")).decode()
         assert "choose another" in act(do="keep", name="three", rows=other)["error"]
         assert "375 bytes" in act(do="keep", name="short", rows="AAAA")["error"]
-        assert act(do="pulse", version=told["version"]) == {"id": 1}
-        assert "new results" in act(do="pulse", version=told["version"] ^ 1)["error"]
+        stale = told["version"] ^ 1
+        assert act(do="pulse", version=stale) == {"id": 1}
+        assert "new results" in act(do="keep", name="late", rows=rows, version=stale)["error"]
         assert "nothing that can be done" in act(do="delete", name="three")["error"]
         assert "at least 1" in act(do="nearest", latent=[0, 0, 0], count=0)["error"]
     assert np.load(job.selections / "three.npy").tolist() == [2, 70, 2999]

@@ -56,6 +56,7 @@ export class CommandList {
       const code = make("code", command, row);
       make("small", note, code);
       const copy = make("button", "Copy", row);
+      copy.hidden = !navigator.clipboard; // of pages from elsewhere without encryption
       copy.onclick = async () => {
         await navigator.clipboard.writeText(command);
         copy.textContent = "Copied";
@@ -73,7 +74,7 @@ export class CommandList {
 
 function end(row: HTMLLIElement): void {
   row.dataset.state = "ended";
-  row.querySelector("small")!.textContent = "ended with the server; nothing of it stays";
+  row.querySelector("small")!.textContent = "ended with the server";
   row.querySelector<HTMLButtonElement>(".cancel")!.hidden = true;
 }
 

@@ -1,17 +1,7 @@
-/** The server as the page sees it: asked for models, told of changes, and found again. */
+/** The job as the page sees it: asked for models, told of changes, and found again. */
 
-import { Line, Listener } from "./line";
-import {
-  Answer,
-  DensityMap,
-  Job,
-  LATENT,
-  Task,
-  fetchBytes,
-  fetchJson,
-  readAnswer,
-  readMap,
-} from "./protocol";
+import { Answer, DensityMap, Job, LATENT, Task, readAnswer, readMap } from "./protocol";
+import { Transport } from "./transport";
 
 const AT_ONCE = 2; // questions under way; of the others only the newest is kept
 const TRIES = 3; // a question that ends the connection each time is not asked for ever
@@ -45,7 +35,6 @@ export class Connection {
   onLost: () => void = () => {};
   /** What there is to say of the line; nothing while all is well. */
   onState: (text: string, isLost: boolean) => void = () => {};
-  private line = new Line();
   private told: Job | null = null;
   private ready = false; // the server is there, and has told how the job is
   private behind = false; // the server has another version, and will tell it at once
@@ -58,10 +47,13 @@ export class Connection {
   private columns = new Map<string, Promise<Float32Array>>();
   private opened: (job: Job) => void = () => {};
 
+  constructor(private line: Transport) {}
+
   /** The job; from then on `onJob` tells how it changes. */
   open(): Promise<Job> {
     this.line.onMessage = (data) => this.hear(data);
-    this.line.onLost = (pause, found) => this.lose(pause, found);
+    this.line.onLost = (told) => this.lose(told);
+    this.line.onWait = (told) => this.onState(told || (this.told?.problem ?? ""), false);
     this.line.start();
     return new Promise((resolve) => (this.opened = resolve));
   }
@@ -118,7 +110,7 @@ export class Connection {
 
   /** Scores per epoch, as they are now. */
   history(): Promise<Record<string, number[]>> {
-    return fetchJson("history");
+    return this.readJson("history");
   }
 
   /** One value per particle; fetched once for each version of the job. */
@@ -134,19 +126,23 @@ export class Connection {
   }
 
   async mapNames(): Promise<string[]> {
-    return (await fetchJson<{ maps: string[] }>("maps")).maps;
+    return (await this.readJson<{ maps: string[] }>("maps")).maps;
   }
 
   async map(name: string): Promise<DensityMap> {
-    return readMap(await fetchBytes("maps/" + encodeURIComponent(name)));
+    return readMap(await this.line.read("maps/" + encodeURIComponent(name)));
   }
 
   private async fetchColumn(name: string): Promise<Float32Array> {
-    const values = new Float32Array(await fetchBytes("columns/" + encodeURIComponent(name)));
+    const values = new Float32Array(await this.line.read("columns/" + encodeURIComponent(name)));
     const { particles } = this.told!;
     if (values.length !== particles)
       throw new Error(`${name}: ${values.length} values for ${particles} particles`);
     return values;
+  }
+
+  private async readJson<T>(path: string): Promise<T> {
+    return JSON.parse(new TextDecoder().decode(await this.line.read(path)));
   }
 
   private flush(): void {
@@ -226,8 +222,8 @@ export class Connection {
     else if (!this.queue || this.queue.started < question.started) this.queue = question;
   }
 
-  private lose(pause: number, found: Listener): void {
-    this.onState(tellLost(pause, found), true);
+  private lose(told: string): void {
+    this.onState(told, true);
     if (!this.ready) return;
     this.ready = this.behind = false;
     for (const question of this.sent.values()) this.askAgain(question);
@@ -239,11 +235,4 @@ export class Connection {
     }
     this.onLost();
   }
-}
-
-function tellLost(pause: number, found: Listener): string {
-  if (found === "stranger")
-    return "another program has the server's port: open the address that cryomix view prints";
-  if (found === "unknown") return "no connection: load this page again when the server is there";
-  return `no connection, next try in ${Math.round(pause / 1000)} s; if the server has ended, start cryomix view again`;
 }

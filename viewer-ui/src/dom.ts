@@ -1,11 +1,33 @@
 /** Elements by id, of a whole page or of one widget among others. */
 
+/** What differs between a page of its own and the cell of a notebook. */
+export interface Host {
+  startWorker(): Worker;
+  /** Begin anew, of a job that has become another. */
+  reload(): void;
+  entitle(name: string): void;
+  /** Of what the user prefers; none where the page is a guest. */
+  memory: Storage | null;
+}
+
 export class Page {
+  private closing: (() => void)[] = [];
+
   /** `frame` carries the theme: the page's html element, or what holds the widget. */
   constructor(
     private root: Document | ShadowRoot,
     readonly frame: HTMLElement,
+    readonly host: Host,
   ) {}
+
+  /** What must not go on when the page has gone. */
+  onClose(stop: () => void): void {
+    this.closing.push(stop);
+  }
+
+  close(): void {
+    for (const stop of this.closing.splice(0)) stop();
+  }
 
   element<T extends HTMLElement>(id: string): T {
     const found = this.root.getElementById(id);

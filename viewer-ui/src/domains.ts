@@ -24,6 +24,7 @@ interface Slider {
 
 export class DomainSliders {
   private names: string[] = [];
+  private built = ""; // motions that there are sliders for
   private moved: number[] = []; // Å, of each domain
   private sliders: Slider[] = [];
   private pair: [number, number] = [0, 1];
@@ -45,6 +46,7 @@ export class DomainSliders {
 
   /** Of a job that has changed: domains of the same name stay where they are. */
   renew(): void {
+    if (this.built === JSON.stringify(this.job.motions)) return;
     const before = this.names.map((name, k) => [name, this.moved[k]] as const);
     this.page.element("motions").replaceChildren();
     this.page.element("domain-pair").replaceChildren();
@@ -56,6 +58,7 @@ export class DomainSliders {
   private build(before: (readonly [string, number])[]): void {
     const { motions } = this.job;
     const values = new Map(before);
+    this.built = JSON.stringify(motions);
     this.names = motions.map(({ name }) => name);
     this.moved = this.names.map((name) => values.get(name) ?? 0);
     this.pair = [0, 1];

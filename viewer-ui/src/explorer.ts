@@ -28,6 +28,9 @@ export class Explorer {
   readonly overlay: Overlay;
   onRenewed: () => void = () => {}; // `job` has other content
 
+  onShow: (answer: Answer) => void = () => {};
+  onChoose: () => void = () => {};
+
   /** Of a job whose model of the neutral state is known. */
   constructor(
     readonly page: Page,
@@ -55,6 +58,10 @@ export class Explorer {
     });
     this.commands.renew(job);
     this.take(neutral);
+    page.onClose(() => {
+      this.motion.stop();
+      this.view.close();
+    });
   }
 
   /** Once the first map is there. */
@@ -79,6 +86,7 @@ export class Explorer {
     const { page } = this;
     this.motion.current = answer;
     this.view.show(answer.model);
+    this.onShow(answer);
     page.button("pin-a").disabled = page.button("pin-b").disabled = false;
     const note = page.element("reach");
     note.replaceChildren();
@@ -111,6 +119,7 @@ export class Explorer {
     map.selection.onChange = () => {
       page.element("chosen").textContent = map.selection.count.toLocaleString("en");
       map.draw();
+      this.onChoose();
     };
     view.onColors = () => modelLegend(page.element("model-legend"), view, this.referenceName);
     view.onDraw = () => mark("model");

@@ -50,7 +50,7 @@ export function mapLegend(legend: HTMLElement, map: LatentMap): void {
       const entry = make("span", "", swatches),
         dot = make("i", "", entry);
       dot.style.background = `rgb(${CATEGORIES[(k - 1) % CATEGORIES.length].join(",")})`;
-      entry.append(`${shade.info.title} ${k}`);
+      entry.append(shade.info.groups[k - 1] ?? `${shade.info.title} ${k}`);
     }
   } else
     ramp(

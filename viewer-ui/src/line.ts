@@ -1,17 +1,19 @@
 /** A WebSocket to the server that is made anew whenever it breaks. */
 
+import { Transport } from "./transport";
+
 const FIRST = 1000; // milliseconds to the second try; each later pause is twice as long
 const LONGEST = 15_000;
 const PULSE = 20_000; // milliseconds between questions whether the server is there
 const DEAF = 10_000; // milliseconds without an answer to that: a line that does not know it broke
 const DEAF_SOON = 3000; // of one that may have slept
 
-export type Listener = "server" | "stranger" | "nobody" | "unknown";
+type Listener = "server" | "stranger" | "nobody" | "unknown";
 
-export class Line {
+export class Line implements Transport {
   onMessage: (data: string | ArrayBuffer) => void = () => {};
-  /** The next try is in `pause` milliseconds. */
-  onLost: (pause: number, found: Listener) => void = () => {};
+  onLost: (told: string) => void = () => {};
+  onWait: (told: string) => void = () => {};
   private socket: WebSocket | null = null;
   private pause = FIRST;
   private timer = 0;
@@ -30,6 +32,12 @@ export class Line {
 
   send(data: string | ArrayBuffer): void {
     this.socket?.send(data);
+  }
+
+  async read(path: string): Promise<ArrayBuffer> {
+    const response = await fetch(path);
+    if (!response.ok) throw new Error(await response.text());
+    return response.arrayBuffer();
   }
 
   /** See at once whether the server is there, without waiting for the end of a pause. */
@@ -89,7 +97,7 @@ export class Line {
     clearTimeout(this.timer);
     if (this.ended) return;
     this.timer = window.setTimeout(() => void this.retry(), this.pause);
-    this.onLost(this.pause, found);
+    this.onLost(tellLost(this.pause, found));
     this.pause = Math.min(2 * this.pause, LONGEST);
   }
 
@@ -102,6 +110,13 @@ export class Line {
     if (found === "server") this.connect();
     else this.wait(found);
   }
+}
+
+function tellLost(pause: number, found: Listener): string {
+  if (found === "stranger")
+    return "another program has the server's port: open the address that cryomix view prints";
+  if (found === "unknown") return "no connection: load this page again when the server is there";
+  return `no connection, next try in ${Math.round(pause / 1000)} s; if the server has ended, start cryomix view again`;
 }
 
 /**

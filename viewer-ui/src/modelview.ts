@@ -50,7 +50,7 @@ export class ModelView {
   readonly quiver = new Quiver();
   private lights: DirectionalLight[] = [];
   private pace = new Pace(() => this.draw());
-  private surfaces = new SurfaceFinder(() => this.draw());
+  private surfaces: SurfaceFinder;
   private frame = 0;
   private middle = new Vector3();
   private reach = 10;
@@ -83,8 +83,14 @@ export class ModelView {
       this.lights.push(key);
       scene.add(new AmbientLight(0xffffff, 1.1), key, key.target);
     }
+    this.surfaces = new SurfaceFinder(page.host.startWorker, () => this.draw());
     this.controls = new TrackballControls(this.camera, canvas);
-    Object.assign(this.controls, { rotateSpeed: 2.6, staticMoving: true, noPan: false });
+    Object.assign(this.controls, {
+      rotateSpeed: 2.6,
+      staticMoving: true,
+      noPan: false,
+      keys: ["", "", ""], // it would hear them wherever they are typed
+    });
     this.controls.addEventListener("change", () => this.draw());
     this.resetCamera();
     new ResizeObserver(() => {
@@ -118,6 +124,14 @@ export class ModelView {
     const sorted = neutral.amplitude.slice().sort();
     this.solid = sorted[Math.floor(0.8 * (sorted.length - 1))] || 1;
     this.peak = this.densityPeak(neutral);
+  }
+
+  /** Browsers keep few contexts. */
+  close(): void {
+    this.surfaces.close();
+    this.controls.dispose();
+    this.renderer.dispose();
+    this.renderer.forceContextLoss();
   }
 
   resetCamera(): void {
@@ -169,7 +183,7 @@ export class ModelView {
     if (!density) return this.draw();
     const { size, step, value } = density,
       edge = -(size >> 1) * step;
-    const plain = hexColor(this.page.ink("--accent")).map((part) => (part / 255) ** 2.2);
+    const plain = hexColor(this.page.ink("--accent")).map((part) => (part / 255) ** 2.2) as Rgb;
     this.surfaces.order(this.mapBall, () => ({
       value,
       plain,
@@ -221,7 +235,7 @@ export class ModelView {
     const linear = color.map((value) => value ** 2.2); // as lights add up; the screen's are not
     const half = 1.15 * this.reach,
       step = (2 * half) / (GRID - 1),
-      low = this.middle.toArray().map((v) => v - half);
+      low = this.middle.clone().subScalar(half).toArray();
     this.surfaces.order(ball, () => ({
       ...model,
       color: linear,

@@ -40,10 +40,9 @@ export class MotionPanel {
       () => (this.route ? legs(this.route) : 0),
       (part) => this.goTo(part),
     );
-    this.domains = new DomainSliders(page, job, connection, commands, (latent) => {
-      this.stop();
-      this.ask(latent);
-    });
+    this.domains = new DomainSliders(page, job, connection, commands, (latent) =>
+      this.goToLatent(latent),
+    );
     page.button("pin-a").onclick = () => this.pin("a");
     page.button("pin-b").onclick = () => this.pin("b");
     page.button("unpin").onclick = () => this.unpin();
@@ -313,6 +312,12 @@ export class MotionPanel {
     this.ask(latentAt(this.route, part), part);
     if (page.input("follow").checked && this.hasMaps())
       overlay.follow(this.mapName(stepAt(this.route, part)));
+  }
+
+  /** Whatever is played ends. */
+  goToLatent(latent: number[]): void {
+    this.stop();
+    this.ask(latent);
   }
 
   private ask(latent: number[], part?: number): void {

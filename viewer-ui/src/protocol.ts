@@ -5,6 +5,7 @@ export interface ColumnInfo {
   name: string;
   title: string;
   kind: ColumnKind;
+  groups: string[]; // names of the groups of a category, where they have any
 }
 export interface Motion {
   name: string;
@@ -18,6 +19,13 @@ export interface Task {
   state: string;
   line: string;
 }
+/** How far it has come; `written` is when the epoch ended, seconds since 1970. */
+export interface Training {
+  epoch: number;
+  has_ended: boolean;
+  written: number;
+}
+
 export interface Job {
   server: string; // another one for each start of the server
   page: string; // the version of the page that this server has
@@ -37,7 +45,7 @@ export interface Job {
   paths: Record<string, number[][]>;
   closed: string[]; // paths that come back to their first point
   motions: Motion[];
-  training: { epoch: number; has_ended: boolean } | null; // null of a job that is trained
+  training: Training | null; // null of a job that is trained
 }
 
 /** One Gaussian model; lengths in Å. */
@@ -99,19 +107,21 @@ export function readMap(bytes: ArrayBuffer): DensityMap {
   };
 }
 
-export async function fetchBytes(address: string): Promise<ArrayBuffer> {
-  const response = await fetch(address);
-  if (!response.ok) throw new Error(await response.text());
-  return response.arrayBuffer();
+/** One bit for each particle, the first in the lowest. */
+export function packBits(chosen: Uint8Array): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(Math.ceil(chosen.length / 8));
+  for (let i = 0; i < chosen.length; i++) if (chosen[i]) bytes[i >> 3] |= 1 << (i & 7);
+  return bytes;
 }
 
-export async function fetchJson<T>(address: string): Promise<T> {
-  return JSON.parse(new TextDecoder().decode(await fetchBytes(address)));
+export function unpackBits(bytes: Uint8Array, count: number): Uint8Array {
+  const chosen = new Uint8Array(count);
+  for (let i = 0; i < count; i++) chosen[i] = (bytes[i >> 3] >> (i & 7)) & 1;
+  return chosen;
 }
 
 export function packRows(chosen: Uint8Array): string {
-  const bytes = new Uint8Array(Math.ceil(chosen.length / 8));
-  for (let i = 0; i < chosen.length; i++) if (chosen[i]) bytes[i >> 3] |= 1 << (i & 7);
+  const bytes = packBits(chosen);
   let text = "";
   for (let i = 0; i < bytes.length; i += 32768)
     text += String.fromCharCode(...bytes.subarray(i, i + 32768));
@@ -119,8 +129,6 @@ export function packRows(chosen: Uint8Array): string {
 }
 
 export function unpackRows(packed: string, count: number): Uint8Array {
-  const text = atob(packed),
-    chosen = new Uint8Array(count);
-  for (let i = 0; i < count; i++) chosen[i] = (text.charCodeAt(i >> 3) >> (i & 7)) & 1;
-  return chosen;
+  const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+  return unpackBits(bytes, count);
 }

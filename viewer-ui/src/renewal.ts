@@ -8,7 +8,7 @@ const TRAINED = "the job is trained: these are the latents of all particles, ref
 /** Also called when the server was found again and nothing has changed. */
 export async function renew(explorer: Explorer, told: Job): Promise<void> {
   const { job, map, commands, controls, overlay } = explorer;
-  if (!told.particles) return location.reload(); // it is trained anew
+  if (!told.particles) return explorer.page.host.reload(); // it is trained anew
   const before = { ...job };
   Object.assign(job, told);
   commands.renew(job);

@@ -29,6 +29,7 @@ export async function watchTraining(page: Page, connection: Connection): Promise
   await again();
   mark("ready");
   const timer = setInterval(again, EVERY);
+  page.onClose(() => clearInterval(timer));
   const resized = new ResizeObserver(again);
   resized.observe(canvas);
   const job = await ready;
@@ -60,7 +61,7 @@ export function drawScores(page: Page, canvas: HTMLCanvasElement, history: Histo
     chart.line(color, values);
     // The names of both must be readable where the lines end alike.
     const other = ends[1 - i];
-    const away = Math.max(0, chart.letter - Math.abs(ends[i] - other)) / 2;
+    const away = Math.max(0, 1.15 * chart.letter - Math.abs(ends[i] - other)) / 2;
     const above = ends[i] < other || (ends[i] === other && i === 0);
     chart.name(told[i], color, values, above ? -away : away);
   });

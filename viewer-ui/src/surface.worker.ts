@@ -1,22 +1,23 @@
 /** Density of a Gaussian model on a grid, and the surface where it has one level (surface nets). */
 
-interface Grid {
+interface Place {
   id: number;
   level: number;
   size: number;
   low: [number, number, number];
   step: number;
 }
-interface Splat extends Grid {
+export interface Splat extends Place {
   center: Float32Array;
   amplitude: Float32Array;
   width: Float32Array;
   color: Float32Array;
 }
-interface Given extends Grid {
+export interface Given extends Place {
   value: Float32Array;
   plain: [number, number, number];
 }
+export type Grid = Splat | Given;
 const CUT = 3; // widths beyond which a Gaussian is nothing
 
 function splat(o: Splat): { value: Float32Array; tint: Float32Array } {
@@ -57,7 +58,7 @@ function splat(o: Splat): { value: Float32Array; tint: Float32Array } {
   return { value, tint };
 }
 
-function netsOf(o: Splat | Given) {
+export function netsOf(o: Grid) {
   const n = o.size,
     { value, tint } = "value" in o ? { value: o.value, tint: null } : splat(o),
     level = o.level;
@@ -158,12 +159,14 @@ function netsOf(o: Splat | Given) {
   };
 }
 
-self.onmessage = (event: MessageEvent<Splat | Given>) => {
-  const nets = netsOf(event.data);
-  (self as unknown as DedicatedWorkerGlobalScope).postMessage({ id: event.data.id, ...nets }, [
-    nets.position.buffer,
-    nets.normal.buffer,
-    nets.color.buffer,
-    nets.index.buffer,
-  ]);
-};
+// The page has the same functions where a worker is forbidden.
+if (typeof window === "undefined")
+  self.onmessage = (event: MessageEvent<Grid>) => {
+    const nets = netsOf(event.data);
+    (self as unknown as DedicatedWorkerGlobalScope).postMessage({ id: event.data.id, ...nets }, [
+      nets.position.buffer,
+      nets.normal.buffer,
+      nets.color.buffer,
+      nets.index.buffer,
+    ]);
+  };

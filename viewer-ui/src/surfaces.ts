@@ -1,7 +1,8 @@
-/** Surfaces of densities, found by a worker: the page is never held up. */
+/** Surfaces of densities, found by a worker, so that the page is not held up. */
 
 import { BufferAttribute, BufferGeometry } from "three";
 import { Ball } from "./balls";
+import { Given, Grid, Splat, netsOf } from "./surface.worker";
 
 interface Net {
   id: number;
@@ -13,22 +14,37 @@ interface Net {
 
 export class SurfaceFinder {
   busy = false;
-  private worker: Worker;
+  private worker: Worker | null;
+  private sent: Grid | null = null;
   private orders = new Map<number, Ball>();
   private waiting = new Map<Ball, () => void>();
   private ordered = 0;
 
-  constructor(private onFound: () => void) {
-    this.worker = new Worker(new URL("./surface.worker.ts", import.meta.url), { type: "module" });
+  constructor(
+    startWorker: () => Worker,
+    private onFound: () => void,
+  ) {
+    this.worker = startWorker();
     this.worker.onmessage = (event) => this.take(event.data);
+    // Some notebooks forbid workers: then the page is held up for a moment.
+    this.worker.onerror = () => {
+      this.worker = null;
+      if (this.busy) this.find();
+    };
+  }
+
+  close(): void {
+    this.worker?.terminate();
   }
 
   /** Find the surface of a grid for a ball; the newest order of each waits, older ones are dropped. */
-  order(ball: Ball, grid: () => object): void {
+  order(ball: Ball, grid: () => Omit<Splat, "id"> | Omit<Given, "id">): void {
     const send = () => {
       this.orders.set(++this.ordered, ball);
       this.busy = true;
-      this.worker.postMessage({ id: this.ordered, ...grid() });
+      this.sent = { id: this.ordered, ...grid() };
+      if (this.worker) this.worker.postMessage(this.sent);
+      else this.find();
     };
     if (this.busy) this.waiting.set(ball, send);
     else send();
@@ -36,6 +52,11 @@ export class SurfaceFinder {
 
   forget(ball: Ball): void {
     this.waiting.delete(ball);
+  }
+
+  private find(): void {
+    const sent = this.sent!;
+    setTimeout(() => this.take({ id: sent.id, ...netsOf(sent) }));
   }
 
   private take(net: Net): void {

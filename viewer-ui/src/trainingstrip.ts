@@ -2,7 +2,7 @@
 
 import { Connection } from "./connection";
 import { Page } from "./dom";
-import { Job } from "./protocol";
+import { Job, Training } from "./protocol";
 import { History, drawScores } from "./scores";
 
 const LATER = "once the job is trained";
@@ -30,10 +30,7 @@ export class TrainingStrip {
       page.button(id).title = training ? LATER : "";
     }
     if (!training) return;
-    const { epoch, has_ended } = training;
-    page.element("strip-told").textContent = has_ended
-      ? `trained for ${epoch} epochs, now the latents are refined: till then as the encoder gave them in epoch ${epoch}`
-      : `being trained: latents as the encoder gave them in epoch ${epoch}, models by the decoder as it is after it`;
+    page.element("strip-told").textContent = tell(training);
     const history = await this.connection.history().catch(() => this.history);
     if (job.version !== version) return; // a newer one is being fetched
     this.history = history;
@@ -47,4 +44,14 @@ export class TrainingStrip {
   private get canvas(): HTMLCanvasElement {
     return this.page.element<HTMLCanvasElement>("strip-scores");
   }
+}
+
+function tell({ epoch, has_ended, written }: Training): string {
+  const when = new Date(1000 * written);
+  const isToday = when.toDateString() === new Date().toDateString();
+  const told = isToday ? when.toLocaleTimeString() : when.toLocaleString();
+  const shown = `latents as the encoder gave them in epoch ${epoch}, which ended at ${told}`;
+  return has_ended
+    ? `trained for ${epoch} epochs; till all latents are refined: ${shown}`
+    : `being trained: ${shown}, models by the decoder of now`;
 }

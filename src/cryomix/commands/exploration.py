@@ -67,18 +67,27 @@ def _add_unfinished(
     seen: "Exploration", job: "JobFolder", before: "LatentAxes | None"
 ) -> "Exploration":
     """What there is of a training under way: only scores before its first epoch has ended."""
-    from cryomix.commands.training_progress import held_out_column, read_progress
+    from cryomix.commands.training_progress import (
+        find_trained_rows,
+        held_out_column,
+        read_progress,
+    )
 
     progress, found = read_progress(job)
     if found is None:
-        return replace(seen, progress=progress)
+        # Its state goes when the training ends, which may be now.
+        return read_exploration(job) if job.model.is_file() else replace(seen, progress=progress)
     decoding = _make_decoding(found.model, found.latent)
     if before is not None:
         decoding = replace(decoding, axes=decoding.axes.facing(before))
     return replace(
         seen,
         decoding=decoding,
-        columns=(*_axis_columns(job, decoding), held_out_column(found)),
+        columns=(
+            *_axis_columns(job, decoding),
+            held_out_column(found),
+            *_file_columns(find_trained_rows(job)),
+        ),
         again=partial(read_exploration, job, decoding.axes),
         progress=progress,
     )
@@ -214,7 +223,11 @@ def _make_decoding(
 
 def _columns(job: "JobFolder", decoding: "Decoding") -> "list[Column]":
     """Axes first, then what particles are coloured by."""
-    return [*_axis_columns(job, decoding), *_found_columns(job, decoding), *_file_columns(job)]
+    return [
+        *_axis_columns(job, decoding),
+        *_found_columns(job, decoding),
+        *_file_columns(_particle_file(job)),
+    ]
 
 
 def _axis_columns(job: "JobFolder", decoding: "Decoding") -> "list[Column]":
@@ -267,12 +280,11 @@ def _found_columns(job: "JobFolder", decoding: "Decoding") -> "list[Column]":
     return found
 
 
-def _file_columns(job: "JobFolder") -> "list[Column]":
+def _file_columns(source: Path | None) -> "list[Column]":
     """Columns of the user's own; they are read when they are asked for."""
     from cryomix.files.particle_file import number_columns, read_column
     from cryomix.viewer.exploration import Column
 
-    source = _particle_file(job)
     if source is None:
         return []
     labels = [name for name in number_columns(source) if not name.startswith("cryomix")]

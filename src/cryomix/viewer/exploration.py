@@ -31,12 +31,15 @@ class Column:
         A quantity, the number of a group from 1, or an angle that goes round, degrees.
     read
         The values; NaN where a particle has none.
+    groups
+        Names of the groups of a category, where they have any.
     """
 
     name: str
     title: str
     kind: Kind
     read: Callable[[], Float[np.ndarray, "particles"]]
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +113,13 @@ class Progress:
         Number of the last epoch that ended, of which the latents are; 0 before the first.
     has_ended
         Whether it was the last, after which the latents of all particles are refined.
+    written
+        When it ended, seconds since 1970: nothing else tells whether the training still runs.
     """
 
     epoch: int
     has_ended: bool
+    written: float
 
 
 @runtime_checkable

@@ -18,6 +18,9 @@ from cryomix.viewer.frames import read_question, write_answer, write_map, write_
 from cryomix.viewer.path_talk import PATH_ACTS, PathTalk, require_name
 from cryomix.viewer.snapshot import Snapshot
 
+# Rows and columns have other numbers in another version of the job.
+_OF_PARTICLES = ("nearest", "keep", "rebuild", "lay path", "measure path")
+
 
 class Session:
     """One job as it is looked at; several pages may share it."""
@@ -80,7 +83,8 @@ class Session:
             "name": seen.folder.resolve().name,
             "folder": str(seen.folder),
             "columns": [
-                {"name": column.name, "title": column.title, "kind": column.kind}
+                {"name": column.name, "title": column.title, "kind": column.kind,
+                 "groups": column.groups}
                 for column in seen.columns
             ],
             "paths": {name: path.latent.tolist() for name, path in seen.paths.items()},
@@ -180,9 +184,9 @@ class Session:
             return {"error": " ".join(str(error).split())}
 
     async def _act(self, message: dict[str, object]) -> dict[str, object]:
-        if message.get("version", self.snapshot.version) != self.snapshot.version:
+        what, version = message.get("do"), self.snapshot.version
+        if what in _OF_PARTICLES and message.get("version", version) != version:
             raise OptionError("the job has new results: try again")
-        what = message.get("do")
         if what == "nearest":
             point = np.array(message["latent"], np.float32)
             if (
