@@ -9,12 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 import cryomix
 from cryomix.files.checkpoint import write_array
@@ -32,6 +33,10 @@ FLAGS = [
     "--enable-unsafe-swiftshader",
 ]  # fmt: skip
 BOX, PIXEL_SIZE = 128, 2.0
+STAR_COLUMNS = (
+    "rlnDefocusU", "rlnAngleTilt", "rlnMicrographName", "rlnAutopickFigureOfMerit",
+    "rlnRandomSubset",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -40,9 +45,14 @@ def main() -> None:
     parser.add_argument("--particles", type=int, default=300_000)
     parser.add_argument("--gaussians", type=int, default=3_000)
     parser.add_argument("--moves", type=int, default=200)
+    parser.add_argument(
+        "--star", action="store_true", help="a particles.star of 26 columns, to colour by five"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         job = make_job(JobFolder(Path(folder) / "job"), options.particles, options.gaussians)
+        if options.star:
+            make_star(job.particles(Path("particles.star")), options.particles)
         server = subprocess.Popen(
             [sys.executable, "-m", "cryomix", "view", str(job.path), "--no-browser"],
             stdout=subprocess.PIPE, text=True,
@@ -51,8 +61,11 @@ def main() -> None:
             if server.stdout is None:
                 raise SystemExit("the server has no output")
             address = server.stdout.readline().strip()
-            result = measure(address, job, options.moves)
-            result["server_mb_beyond_torch"] = round(memory_of(server.pid) - memory_of_torch())
+            result = measure(address, job, options.moves, STAR_COLUMNS if options.star else ())
+            beyond = {"server": memory_of(server.pid), "peak": peak_memory_of(server.pid)}
+            of_torch = memory_of_torch()
+            for name, memory in beyond.items():
+                result[f"{name}_mb_beyond_torch"] = round(memory - of_torch)
         finally:
             server.terminate()
             server.wait()
@@ -90,11 +103,19 @@ def make_job(job: JobFolder, particles: int, gaussians: int) -> JobFolder:
     )
     model = TrainedModel(settings, neutral, Spectrum(rings, rings, rings, torch.tensor(0.01)))
     write_model(job.model, model)
-    write_run_record(job.run_record, "train", {}, [], 0, "cpu")
+    write_run_record(job.run_record, "train", {"particles": "particles.star"}, [], 0, "cpu")
     return job
 
 
-def measure(address: str, job: JobFolder, moves: int) -> dict[str, Any]:
+def make_star(path: Path, particles: int) -> None:
+    """As RELION pads it, of 26 columns, with a few micrographs' names."""
+    sys.path.append(str(Path(__file__).parents[1] / "files"))
+    from benchmark_star import make_file
+
+    make_file(path, particles)
+
+
+def measure(address: str, job: JobFolder, moves: int, columns: Sequence[str]) -> dict[str, Any]:
     """Milliseconds, as the page sees them."""
     with sync_playwright() as tool:
         browser = tool.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -128,6 +149,7 @@ def measure(address: str, job: JobFolder, moves: int) -> dict[str, Any]:
                 return [performance.now() - start, map.selection.count];
             }"""
         )
+        colored = {name: color_by(page, name) for name in columns}
         browser.close()
     if not 0 < lasso[1] < len(np.load(job.latents)):
         raise SystemExit("the lasso chose nothing")
@@ -137,13 +159,45 @@ def measure(address: str, job: JobFolder, moves: int) -> dict[str, Any]:
         "answers": len(latency),
         "page_to_map_ms": round(ready),
         "lasso_drawn_ms": round(lasso[0]),
+        "colored_ms": colored,
     }
+
+
+def color_by(page: Page, name: str) -> int:
+    """From choosing a column to the coloured map, milliseconds."""
+    page.evaluate(
+        """(name) => {
+            const list = document.getElementById("shade"), map = window.cryomix.map;
+            const drawn = map.onDraw, start = performance.now();
+            window.colored = 0;
+            map.onDraw = () => {
+                drawn();
+                if (map.shade?.info.name === name) window.colored ||= performance.now() - start;
+            };
+            list.value = name;
+            list.dispatchEvent(new Event("change"));
+        }""",
+        name,
+    )
+    until = time.monotonic() + 120
+    while not (took := page.evaluate("window.colored")):
+        if time.monotonic() > until:
+            raise SystemExit(f"the map was not coloured by {name} in two minutes")
+        page.wait_for_timeout(20)
+    return round(took)
 
 
 def memory_of(process: int) -> float:
     """Resident memory, MB."""
     pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def peak_memory_of(process: int) -> float:
+    """The most that it ever was, MB."""
+    status = Path(f"/proc/{process}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024 / 1e6
 
 
 def memory_of_torch() -> float:

@@ -49,7 +49,7 @@ def get(address, path):
 def test_whole_maps_are_listed_and_sent_as_they_are(serve, mapped_job):
     address = serve(mapped_job)
     names = ["cluster01", "cluster02", "empty", "selection open"]
-    assert json.loads(get(address, "maps")[1]) == {"maps": names}
+    assert json.loads(get(address, "maps")[1]) == {"maps": names, "curves": []}
     status, frame = get(address, "maps/selection%20open")
     assert status == 200
     volume = find_maps(mapped_job)["selection open"]()

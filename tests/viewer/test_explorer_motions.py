@@ -9,6 +9,7 @@ from page_state import IDLE, drag, numbers, require_decoded, wait_for
 from rebuilt_particles import make_images, rebuilding
 
 from cryomix.files.run_record import write_run_record
+from cryomix.files.volume_list import read_volume_list
 
 QUIVER = "window.cryomix.view.quiver.children[0]"
 
@@ -98,8 +99,15 @@ def test_a_rebuild_is_shown_and_can_be_cancelled_or_looked_at(serve, open_page, 
     page.click("#rebuild")
     wait_for(page, "document.querySelector('#overlay option[value=\\'selection few\\']') !== null")
     assert page.inner_text("#commands [data-state=done] small").startswith("done: selection: 90")
-    page.select_option("#overlay", "selection few")
-    wait_for(page, "window.cryomix.view.mapBall.mesh.visible")
+    page.click("#commands [data-state=done] >> text=Show map")
+    wait_for(page, "document.querySelector('#overlay').value === 'selection few'")
+    wait_for(page, "window.cryomix.view.density && window.cryomix.view.mapBall.mesh.visible")
+    page.click('#commands [data-state=done] button:text-is("FSC")')
+    wait_for(page, "document.getElementById('fsc-name').textContent === 'selection few'")
+    entry = read_volume_list(job.selections / "few")["selection"]
+    facts = page.inner_text("#fsc-facts")
+    assert facts.startswith(f"masked {entry.resolution:.1f} Å")
+    assert facts.endswith("90 particles")
 
 
 def test_when_the_server_has_ended_the_page_says_what_to_do(serve, open_page, job):

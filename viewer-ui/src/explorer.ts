@@ -4,15 +4,17 @@ import { CommandList } from "./commandlist";
 import { Connection } from "./connection";
 import { MapControls, wireModel } from "./controls";
 import { Page, make, short } from "./dom";
+import { FscPanel } from "./fscplot";
 import { wireKeys } from "./keys";
 import { LatentMap } from "./latentmap";
-import { mapLegend, modelLegend } from "./legend";
+import { modelLegend } from "./legend";
+import { MapLegend } from "./maplegend";
 import { ModelView } from "./modelview";
 import { MotionPanel } from "./motion";
 import { Overlay } from "./overlay";
 import { Answer, Job } from "./protocol";
 import { renew } from "./renewal";
-import { wireSelection } from "./selectionpanel";
+import { hasClusters, showCount, wireSelection } from "./selectionpanel";
 import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
 
@@ -26,6 +28,8 @@ export class Explorer {
   readonly motion: MotionPanel;
   readonly controls: MapControls;
   readonly overlay: Overlay;
+  readonly curves: FscPanel;
+  private legend: MapLegend;
   onRenewed: () => void = () => {}; // `job` has other content
 
   onShow: (answer: Answer) => void = () => {};
@@ -45,6 +49,8 @@ export class Explorer {
     this.controls = new MapControls(this);
     this.overlay = new Overlay(page, connection, this.view, (text) => this.say(text, true));
     this.motion = new MotionPanel(this);
+    this.curves = new FscPanel(page, connection, (text) => this.say(text, true));
+    this.legend = new MapLegend(page, this.map);
     this.listen();
     wireModel(this);
     wireSelection(this);
@@ -55,6 +61,7 @@ export class Explorer {
       this.overlay.draw();
       this.motion.refresh();
       void this.motion.domains.draw();
+      this.curves.draw();
     });
     this.commands.renew(job);
     this.take(neutral);
@@ -67,6 +74,7 @@ export class Explorer {
   /** Once the first map is there. */
   async ready(): Promise<void> {
     await Promise.all([this.controls.showAxes(), this.overlay.refresh()]);
+    if (hasClusters(this.job)) await this.connection.column("cluster"); // to count the chosen ones
   }
 
   /** One line about what was done, or why not. */
@@ -113,18 +121,22 @@ export class Explorer {
       this.controls.ask(x, y);
     };
     map.onDraw = () => {
-      mapLegend(page.element("legend"), map);
+      this.legend.update();
       mark("map");
     };
     map.selection.onChange = () => {
-      page.element("chosen").textContent = map.selection.count.toLocaleString("en");
+      void showCount(this);
       map.draw();
       this.onChoose();
     };
     view.onColors = () => modelLegend(page.element("model-legend"), view, this.referenceName);
     view.onDraw = () => mark("model");
+    this.overlay.onOffer = (names) => this.curves.offer(names);
+    this.overlay.onChoose = (name) => void this.curves.follow(name);
     this.commands.onDone = () => void this.overlay.refresh();
     this.overlay.onNames = () => motion.refresh();
+    this.commands.onShowMap = (name) => void this.overlay.show(name);
+    this.commands.onShowCurve = (name) => void this.curves.open(name);
   }
 }
 

@@ -10,12 +10,13 @@ const KEYS: [string, string][] = [
   ["D  L  R  P", "drag, lasso, rectangle, pan"],
   ["O  T", "draw a circle from its centre (with Shift: an ellipse), or a line, as a path"],
   ["Enter", "with these: a circle about the place, the place as the next point of a line"],
-  ["Shift, Alt", "with a lasso or rectangle: add, take away"],
+  ["Shift, Alt", "with a lasso, a rectangle or the legend: add, take away"],
   ["A  B", "pin this place as A or B"],
   ["space", "play the path"],
   [",  .", "step along the path, back and on"],
   ["N", "choose the nearest particles"],
   ["Ctrl Z", "undo a selection"],
+  ["I", "choose all others instead"],
   ["Esc", "choose none"],
 ];
 const TOOLS: Record<string, Tool> = {
@@ -49,6 +50,7 @@ export function wireKeys({ page, map, motion, controls }: Explorer): void {
     else if (TOOLS[key]) controls.choose(TOOLS[key]);
     else if (key === "a" || key === "b") motion.pin(key);
     else if (key === "n") page.button("nearest").click();
+    else if (key === "i") map.selection.invert();
     else if (key === "," || key === ".") motion.player.step(key === "." ? 1 : -1);
     else if (key === "escape") {
       map.selection.clear();

@@ -1,20 +1,10 @@
-/** What the colours of the map and of the molecule mean. */
+/** What the colours of the molecule mean. */
 
-import {
-  CATEGORIES,
-  Rgb,
-  cyclic,
-  density,
-  diverging,
-  gradient,
-  motion,
-  sequential,
-} from "./colors";
+import { Rgb, diverging, gradient, motion } from "./colors";
 import { make, short } from "./dom";
-import { LatentMap } from "./latentmap";
 import { ModelView } from "./modelview";
 
-function ramp(
+export function ramp(
   legend: HTMLElement,
   title: string,
   of: (t: number) => Rgb,
@@ -29,37 +19,6 @@ function ramp(
   ends.className = "ends";
   make("span", low, ends);
   make("span", high, ends);
-}
-
-export function mapLegend(legend: HTMLElement, map: LatentMap): void {
-  legend.replaceChildren();
-  const shade = map.shade;
-  if (!shade) {
-    if (map.most > 1)
-      ramp(
-        legend,
-        "particles per spot, logarithmic",
-        density(map.page.isDark()),
-        "1",
-        short(map.most),
-      );
-  } else if (shade.info.kind === "category") {
-    const swatches = make("span", "", legend);
-    swatches.className = "swatches";
-    for (let k = 1; k <= Math.min(shade.high, 24); k++) {
-      const entry = make("span", "", swatches),
-        dot = make("i", "", entry);
-      dot.style.background = `rgb(${CATEGORIES[(k - 1) % CATEGORIES.length].join(",")})`;
-      entry.append(shade.info.groups[k - 1] ?? `${shade.info.title} ${k}`);
-    }
-  } else
-    ramp(
-      legend,
-      shade.info.title,
-      shade.info.kind === "angle" ? cyclic : sequential,
-      short(shade.low),
-      short(shade.high),
-    );
 }
 
 export function modelLegend(legend: HTMLElement, view: ModelView, reference: string): void {

@@ -6,11 +6,15 @@ import { ModelView } from "./modelview";
 import { DensityMap } from "./protocol";
 
 export class Overlay {
+  onChoose: (name: string) => void = () => {};
+  onOffer: (curves: string[]) => void = () => {};
   onNames: () => void = () => {};
   private shown: DensityMap | null = null;
   private level = 0;
   private kept = new Map<string, Promise<DensityMap>>(); // of a path that is played
   private names = new Set<string>();
+  private asked = 0; // lists
+  private wanted = ""; // to be shown with the next list
   constructor(
     private page: Page,
     private connection: Connection,
@@ -42,23 +46,35 @@ export class Overlay {
 
   /** The maps that there are now, each as it is now; the level stays. */
   async refresh(): Promise<void> {
+    const asked = ++this.asked;
     let names: string[];
+    let curves: string[];
     try {
-      names = await this.connection.mapNames();
+      ({ maps: names, curves } = await this.connection.rebuilt());
     } catch (error) {
       return this.fail(String(error));
     }
+    if (asked !== this.asked) return; // a newer list is on its way
     this.names = new Set(names);
     this.kept.clear();
     const before = this.page.select("overlay").value;
+    const next = this.wanted || before;
+    this.wanted = "";
     options(
       this.page.select("overlay"),
       [["", "none"], ...names.map((name) => [name, name] as [string, string])],
-      before,
+      next,
     );
     this.page.element("overlay-label").hidden = !names.length;
+    this.onOffer(curves);
     this.onNames();
-    if (before) await this.choose(before === this.page.select("overlay").value);
+    if (next) await this.choose(before === next);
+  }
+
+  /** Lay a map that was just made over the model. */
+  async show(name: string): Promise<void> {
+    this.wanted = name;
+    await this.refresh();
   }
 
   private async choose(levelStays = false, read?: Promise<DensityMap>): Promise<void> {
@@ -76,6 +92,7 @@ export class Overlay {
     if (map) this.page.input("contour").valueAsNumber = this.level / map.most;
     this.page.element("contour-label").hidden = !map;
     this.draw();
+    if (map) this.onChoose(name);
   }
 
   draw(): void {

@@ -82,6 +82,11 @@ class JobFolder:
         return self.path / "informative.npy"
 
     @property
+    def image_score(self) -> Path:
+        """(particles,) float32: how well the model at its latent explains each image."""
+        return self.path / "image_score.npy"
+
+    @property
     def latent_covariance(self) -> Path:
         """Covariance of the error of each particle's latent."""
         return self.path / "latent_covariance.npy"

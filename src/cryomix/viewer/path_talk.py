@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from cryomix.errors import OptionError
 from cryomix.viewer.background import Background
-from cryomix.viewer.exploration import Column
+from cryomix.viewer.exploration import Groups
 from cryomix.viewer.frames import Asked, Question
 from cryomix.viewer.path_plan import MOST_POINTS, PathDesk, differing, read_plan
 from cryomix.viewer.path_strip import measure_path
@@ -81,8 +81,7 @@ class PathTalk:
 
     async def _measure(self, message: dict[str, Any]) -> dict[str, object]:
         steps = self._require_latents(np.array(message["latents"], np.float32))
-        first, second = (self._column(number) for number in _pair(message["columns"]))
-        place = np.stack([first.read(), second.read()], axis=1)
+        place = np.stack([self._axis(number) for number in _pair(message["columns"])], axis=1)
         work = partial(
             measure_path, steps, self._seen.decoding.decode, await self._seen.everyone(),
             place, is_closed=message["closed"] is True,
@@ -114,11 +113,14 @@ class PathTalk:
             raise OptionError(f"a path has 1 to {_MOST} points, got {len(points)}")
         return points
 
-    def _column(self, number: int) -> Column:
+    def _axis(self, number: int) -> Float[np.ndarray, "particles"]:
         columns = self._seen.exploration.columns
         if number >= len(columns):
             raise OptionError(f"there are {len(columns)} columns, got {number}")
-        return columns[number]
+        values = columns[number].read()
+        if isinstance(values, Groups):
+            raise OptionError(f"{columns[number].name}: names are no places on a map")
+        return values
 
 
 def _pair(numbers: Any) -> tuple[int, int]:

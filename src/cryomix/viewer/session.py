@@ -9,11 +9,11 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 
-from cryomix.errors import CheckpointError, CryomixError, OptionError
+from cryomix.errors import CryomixError, OptionError
 from cryomix.viewer.background import Background, Task
-from cryomix.viewer.exploration import Exploration
+from cryomix.viewer.exploration import Exploration, HalfMapCurve, Rule
 from cryomix.viewer.frames import read_question, write_answer, write_map, write_stale
 from cryomix.viewer.path_talk import PATH_ACTS, PathTalk, require_name
 from cryomix.viewer.snapshot import Snapshot
@@ -123,18 +123,31 @@ class Session:
 
     def column_bytes(self, name: str) -> bytes | None:
         """float32 per particle; None if there is no such column."""
-        seen = self.snapshot
-        column = seen.exploration.column(name)
+        column = self.snapshot.exploration.column(name)
         if column is None:
             return None
-        values = column.read()
-        if len(values) != len(seen.decoding.latent):
-            raise CheckpointError(f"{name}: {len(values)} values for the particles of the job")
-        return values.astype("<f4").tobytes()
+        return self.snapshot.columns.values(column).astype("<f4").tobytes()
 
-    def map_names(self) -> list[str]:
-        """Maps that there are now."""
-        return list(self.snapshot.exploration.maps())
+    def groups(self, name: str) -> dict[str, object] | None:
+        """Names of the groups of a column, from 1; None if there is no such column."""
+        column = self.snapshot.exploration.column(name)
+        return None if column is None else {"names": self.snapshot.columns.names(column)}
+
+    def map_names(self) -> dict[str, object]:
+        """Maps that there are now, and those of which it is known how far their halves agree."""
+        seen = self.snapshot.exploration
+        return {"maps": list(seen.maps()), "curves": list(seen.curves())}
+
+    def curve(self, name: str) -> dict[str, object] | None:
+        """How far the half maps of a map agree; None if that is not known.
+
+        Raises
+        ------
+        CheckpointError
+            If its file cannot be read.
+        """
+        read = self.snapshot.exploration.curves().get(name)
+        return None if read is None else _told(read())
 
     def map_bytes(self, name: str) -> bytes | None:
         """A map as a frame; None if there is none of this name.
@@ -203,13 +216,7 @@ class Session:
             if self.snapshot.exploration.progress is not None:
                 raise OptionError("selections can be written once the job is trained")
             name = require_name(message["name"])
-            rows = _unpack(str(message["rows"]), len(self.snapshot.decoding.latent))
-            desk = self.snapshot.exploration.desk
-            command = await asyncio.to_thread(desk.keep, name, rows)
-            if what == "keep":
-                return {"command": command, "scene": desk.scene(name)}
-            task = await self.background.start(desk.rebuild(name), partial(desk.clear, name))
-            return {"command": task.command, "scene": desk.scene(name)}
+            return await self._use(name, message, rebuild=what == "rebuild")
         if what in PATH_ACTS:
             return await PathTalk(self.snapshot, self.background).act(str(what), message)
         if what == "pulse":
@@ -218,6 +225,56 @@ class Session:
             self.background.cancel(int(str(message["task"])))
             return {}
         raise OptionError(f"the page asked for {what!r}, which is nothing that can be done")
+
+    async def _use(
+        self, name: str, message: dict[str, object], *, rebuild: bool
+    ) -> dict[str, object]:
+        """Keep a selection, and the rest if that is wanted, or rebuild a map from it."""
+        count = len(self.snapshot.decoding.latent)
+        rows = _unpack(str(message["rows"]), count)
+        rest = np.setdiff1d(np.arange(count), rows) if message.get("rest") else None
+        if rest is not None and not len(rest):
+            raise OptionError("there is no rest: all particles are chosen")
+        desk, condition = self.snapshot.exploration.desk, None
+        rule = _read_rule(message.get("rule"))
+        if rule is not None:
+            condition = await asyncio.to_thread(desk.condition, rule, rows)
+        commands = [await asyncio.to_thread(desk.keep, name, rows, condition)]
+        if rest is not None:
+            commands.append(await asyncio.to_thread(desk.keep, f"{name}_rest", rest))
+        if rebuild:
+            task = await self.background.start(
+                desk.rebuild(name, condition), partial(desk.clear, name), desk.map_name(name)
+            )
+            commands = [task.command]
+        return {"commands": commands, "scene": desk.scene(name)}
+
+
+def _read_rule(told: object) -> Rule | None:
+    """How the page says that the particles were chosen, if by one column."""
+    if told is None:
+        return None
+    if not isinstance(told, dict):
+        raise TypeError(f"a rule must be an object, got {told!r}")
+    low, high = (None if told.get(end) is None else float(told[end]) for end in ("low", "high"))
+    return Rule(str(told["column"]), tuple(int(each) for each in told.get("groups", ())), low, high)
+
+
+def _told(curve: HalfMapCurve) -> dict[str, object]:
+    """As JSON, which has no infinity: a resolution that there is not is null."""
+    reached = {"unmasked": curve.resolution_unmasked, "masked": curve.resolution}
+    return {
+        "file": curve.file,
+        "frequency": curve.frequency.tolist(),
+        "fsc": _plain(curve.unmasked),
+        "masked": _plain(curve.masked),
+        "particles": _plain(curve.particles),
+        "resolution": {name: _plain(np.array([value]))[0] for name, value in reached.items()},
+    }
+
+
+def _plain(values: Float[np.ndarray, "_"]) -> list[float | None]:
+    return [value if np.isfinite(value) else None for value in values.tolist()]
 
 
 def _pack(rows: Int64[np.ndarray, "selected"], count: int) -> str:
