@@ -98,6 +98,10 @@ def test_columns_are_read_by_name(desk):
     assert set(np.frombuffer(column, "<f4")) == {1, 2}
     desk.ask("read", id=8, path="maps")
     assert json.loads(desk.hear()[1][0]) == {"maps": [], "curves": []}
+    desk.ask("read", id=8, path="groups/cluster")
+    assert "names" in json.loads(desk.hear()[1][0])
+    desk.ask("read", id=8, path="columns/%63luster")  # as a page writes names into addresses
+    assert desk.hear()[1] == [column]
     for path in ("columns/nothing", "maps/../../x", "elsewhere", ""):
         desk.ask("read", id=9, path=path)
         assert desk.hear()[0]["error"] == f"{path}: this job has none"

@@ -79,15 +79,13 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
         await session.background.close()
         await preparation
 
+    named = session.named()
     answers: list[tuple[str, Callable[[Request], Response]]] = [
         ("/{token}/", show),
         ("/{token}/job", lambda _: _json(describe())),
         ("/{token}/history", lambda _: _json(session.history())),
-        ("/{token}/columns/{name:path}", _named(session.column_bytes)),
-        ("/{token}/groups/{name:path}", _named(session.groups)),
         ("/{token}/maps", lambda _: _json(session.map_names())),
-        ("/{token}/curves/{name}", _named(session.curve)),
-        ("/{token}/maps/{name}", _named(session.map_bytes)),
+        *((f"/{{token}}/{kind}/{{name:path}}", _named(read)) for kind, read in named.items()),
         ("/{token}/{name}", show),
         ("/{rest:path}", show),
     ]

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 
@@ -124,6 +124,15 @@ class Session:
         """Scores per epoch, as they are now."""
         return {
             name: values.tolist() for name, values in self.snapshot.exploration.history().items()
+        }
+
+    def named(self) -> dict[str, Callable[[str], bytes | Mapping[str, object] | None]]:
+        """What is read by kind and name: numbers as they are, or for JSON."""
+        return {
+            "columns": self.column_bytes,
+            "groups": self.groups,
+            "maps": self.map_bytes,
+            "curves": self.curve,
         }
 
     def column_bytes(self, name: str) -> bytes | None:

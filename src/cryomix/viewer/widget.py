@@ -218,19 +218,16 @@ def _frozen(values: np.ndarray) -> np.ndarray:
 
 
 def _read(session: Session, path: str) -> bytes:
-    kind, _, name = path.partition("/")
-    name = unquote(name)  # as in an address
-    if path == "history":
-        return json.dumps(session.history()).encode()
-    if path == "maps":
-        return json.dumps(session.map_names()).encode()
-    reads: dict[str, Callable[[str], bytes | Mapping[str, object] | None]] = {
-        "columns": session.column_bytes,
-        "groups": session.groups,
-        "maps": session.map_bytes,
-        "curves": session.curve,
+    whole: dict[str, Callable[[], Mapping[str, object]]] = {
+        "history": session.history,
+        "maps": session.map_names,
     }
-    found = reads[kind](name) if kind in reads else None
+    kind, _, name = path.partition("/")
+    found: bytes | Mapping[str, object] | None = None
+    if path in whole:
+        found = whole[path]()
+    elif kind in session.named():
+        found = session.named()[kind](unquote(name))
     if found is None:
         raise OptionError(f"{path}: this job has none")
     return found if isinstance(found, bytes) else json.dumps(found).encode()
