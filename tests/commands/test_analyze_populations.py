@@ -40,7 +40,10 @@ def job(tmp_path, monkeypatch) -> JobFolder:
 
 def _populate(job: JobFolder) -> list[str]:
     latent = torch.from_numpy(np.load(job.latents))
-    return populate_into(job, latent, is_closed=False, options=AnalysisOptions(bootstrap=20))
+    return populate_into(
+        job, latent, torch.ones(len(latent), dtype=torch.bool), is_closed=False,
+        options=AnalysisOptions(bootstrap=20),
+    )  # fmt: skip
 
 
 def test_the_table_has_a_length_in_angstrom_and_all_particles(job):
@@ -98,7 +101,10 @@ def test_files_of_two_analyses_are_refused(job):
 
 def test_few_particles_have_no_populations(job):
     latent = torch.zeros(command.LEAST_PARTICLES - 1, 2)
-    told = populate_into(job, latent, is_closed=False, options=AnalysisOptions())
+    told = populate_into(
+        job, latent, torch.ones(len(latent), dtype=torch.bool), is_closed=False,
+        options=AnalysisOptions(),
+    )  # fmt: skip
     assert "need 100 particles, got 99" in told[0]
 
 

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -103,6 +105,16 @@ def test_a_ring_is_a_loop_and_an_arc_or_a_cloud_is_not():
     assert not is_loop(_horseshoe()[0])
     assert not is_loop(torch.randn(2000, 3, generator=torch.Generator().manual_seed(0)))
     assert not is_loop(torch.linspace(0, 1, 500)[:, None])
+
+
+def test_a_line_bent_in_three_dimensions_is_no_loop_though_its_shadow_is_one():
+    """A turn and a twelfth of a steep helix: from above the ring is whole."""
+    generator = torch.Generator().manual_seed(0)
+    turn = 1.08 * torch.rand(3000, generator=generator) * 2 * math.pi
+    helix = torch.stack([turn.cos(), turn.sin(), 0.25 * (turn - turn.mean())], dim=1)
+    latent = helix + 0.05 * torch.randn(helix.shape, generator=generator)
+    assert is_loop(latent[:, :2])
+    assert not is_loop(latent)
 
 
 def test_a_loop_goes_round_once_without_closing_on_itself():

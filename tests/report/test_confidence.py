@@ -31,6 +31,14 @@ def test_a_gain_of_held_out_particles_beyond_that_of_noise_is_good():
         assert "No variation has been shown" in bad[0].text
 
 
+def test_halves_that_were_not_compared_are_told_as_missing(content):
+    """Unless the truth is known, which says more."""
+    known = assess(content)
+    unknown = assess(replace(content, scores={}))
+    assert not any("not tested" in finding.text for finding in known)
+    assert any("each half" in f.text and "cryomix reproduce" in f.text for f in unknown)
+
+
 def test_of_a_gain_in_frc_nothing_is_claimed():
     (found,) = assess(replace(_history(0.02, 0.02), score_unit="FRC"))
     assert found.tone == "plain"

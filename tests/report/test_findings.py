@@ -3,15 +3,20 @@ from dataclasses import replace
 import pytest
 import torch
 
+from cryomix.imaging.gaussians import GaussianModel
 from cryomix.latent.clusters import Clusters
-from cryomix.report.content import ReportContent
+from cryomix.report.content import EpochScore, InputFacts, ReportContent
 from cryomix.report.findings import (
     describe_motion,
     find_motion,
+    lacks_variation,
     list_key_numbers,
     list_limits,
     summarize,
+    tell_headline,
+    warn_of_nothing,
 )
+from cryomix.report.groups import summarize_groups
 
 
 def _told(findings) -> str:
@@ -19,19 +24,86 @@ def _told(findings) -> str:
 
 
 def test_the_summary_tells_what_the_content_holds(content):
-    text = _told(summarize(content, [find_motion(content.paths[0])]))
+    motions = [find_motion(content.paths[0])]
+    text = _told([*summarize_groups(content), *summarize(content, motions)])
     assert "one continuous group" in text
     assert "four clusters" in text
-    assert "two axes hold 9" in text
     assert "12.5 to 14.0 Å" in text
 
 
 def test_separate_groups_are_told_with_their_shares():
     label = torch.tensor([0, 0, 0, 1])
-    clusters = Clusters(label, torch.zeros(2, 2), label, True, ())
-    text = _told(summarize(ReportContent(title="x", clusters=clusters), []))
+    clusters = Clusters(label, torch.zeros(2, 2), label, True)
+    text = _told(summarize_groups(ReportContent(title="x", clusters=clusters)))
     assert "two separate groups (75 %, 25 %)" in text
     assert "divided" not in text
+
+
+def _two_groups(center, amplitude) -> ReportContent:
+    label = torch.tensor([0, 0, 0, 1])
+    return ReportContent(
+        title="x",
+        clusters=Clusters(label, torch.zeros(2, 2), label, True),
+        group_models=GaussianModel(center, amplitude, torch.full(amplitude.shape, 4.0)),
+    )
+
+
+def _molecule() -> torch.Tensor:
+    """A core of 40 Gaussians about the middle, and 10 of a part around (0, −50, 10) Å."""
+    generator = torch.Generator().manual_seed(2)
+    core = 12 * torch.randn(40, 3, generator=generator)
+    part = torch.tensor([0.0, -50.0, 10.0]) + 3 * torch.randn(10, 3, generator=generator)
+    return torch.cat([core, part]).expand(2, 50, 3).clone()
+
+
+@pytest.mark.parametrize(("there", "said"), [((1, 0), "is lost"), ((0, 1), "is new")])
+def test_a_part_that_one_group_lacks_is_told_with_its_place(there, said):
+    amplitude = torch.ones(2, 50)
+    amplitude[:, 40:] = torch.tensor(there)[:, None].float().clamp_min(1e-3)
+    text = _told(summarize_groups(_two_groups(_molecule(), amplitude)))
+    assert f"% of the density {said} around (" in text
+    share = float(text.split("each, ")[1].split(" %")[0])
+    assert share == pytest.approx(20, abs=1)
+    place = text.split("around (")[1].split(")")[0].replace("\N{MINUS SIGN}", "-")
+    found = torch.tensor([float(value) for value in place.split(", ")])
+    assert float((found - torch.tensor([0.0, -50.0, 10.0])).norm()) < 4
+    assert "further on" not in text
+
+
+def test_a_part_that_lies_elsewhere_in_another_group_is_told_as_moved():
+    center = _molecule()
+    center[1, 40:] += torch.tensor([20.0, 0.0, 0.0])
+    text = _told(summarize_groups(_two_groups(center, torch.ones(2, 50))))
+    way = float(text.split("mass lies ")[1].split(" Å")[0])
+    assert way == pytest.approx(20, rel=0.15)
+    assert "lost" not in text
+
+
+def test_groups_that_are_alike_are_said_to_be():
+    text = _told(summarize_groups(_two_groups(_molecule(), torch.ones(2, 50))))
+    assert "less than 3 % of the density comes or goes" in text
+
+
+def _scored(held_out: float) -> ReportContent:
+    return ReportContent(
+        title="x", score_unit="nats per particle",
+        history=(EpochScore(epoch=1, training=held_out, held_out=held_out),),
+        facts=InputFacts(particles=9, box_size=8, pixel_size=1.0, latents=4),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("gain", "lacks"), [(-1.0, True), (3.9, True), (4.1, False)])
+def test_what_noise_alone_gains_is_told_as_nothing_first_of_all(gain, lacks):
+    """Four latents gain two nats by noise; twice that must be passed."""
+    content = _scored(gain)
+    assert lacks_variation(content) == lacks
+    assert ("No variation has been shown" in _told(warn_of_nothing(content))) == lacks
+    assert ("No variation" in tell_headline(content, [])) == lacks
+
+
+def test_the_headline_tells_the_way_of_the_part_that_moves(content):
+    told = tell_headline(content, [find_motion(content.paths[0])])
+    assert float(told.split("travels ")[1].split(" Å")[0]) == pytest.approx(54, rel=0.1)
 
 
 def test_the_way_of_the_arm_is_told(content):

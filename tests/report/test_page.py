@@ -61,8 +61,8 @@ def test_the_page_holds_every_section(page):
         "Against the known truth", "Fit", "What these data cannot show",
     ):  # fmt: skip
         assert heading in outline.text
-    # Four of the latent space, two of maps, two of the fit, one of the motion.
-    assert sum(tag == "svg" for tag, _ in outline.elements) == 9
+    # Three of the latent space, two of maps, two of the fit, one of the motion.
+    assert sum(tag == "svg" for tag, _ in outline.elements) == 8
 
 
 def test_a_page_of_nothing_but_a_title_has_no_empty_section():
@@ -159,3 +159,17 @@ def test_models_that_do_not_move_and_a_single_epoch_are_shown():
         neutral_frc=curve,
     )
     assert "travels 0.0 Å" in _parse(build_page(content)).text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_commands_in_statements_are_shown_as_code_and_nothing_else_is(content):
+    page = build_page(replace(content, scores={}, warnings=("a `cryomix check` <b>said</b> so",)))
+    assert "<code>cryomix reproduce</code>" in page
+    assert "a <code>cryomix check</code> &lt;b&gt;said&lt;/b&gt; so" in page
+
+
+def test_nothing_stands_before_what_was_found_where_nothing_varies(content):
+    history = tuple(replace(row, training=0.1, held_out=0.1) for row in content.history)
+    text = _parse(build_page(replace(content, history=history))).text
+    assert text.index("No variation has been shown (see beside)") < text.index(
+        "one continuous group"
+    )

@@ -54,6 +54,25 @@ def test_even_particles_are_one_population():
     assert summarize_populations(None) == []
 
 
+def test_a_dip_of_one_stretch_divides_nothing():
+    """What steps of one motion leave between them, sure as it may be."""
+    even = make_populations(one=True)
+    dip = torch.ones(_STRETCHES).double()
+    dip[4] = 0.1
+    text = _told(
+        summarize_populations(replace(even, share=even.share * dip, draws=even.draws * dip))
+    )
+    assert "one population" in text
+
+
+def test_a_barrier_in_one_measure_of_length_only_divides_nothing():
+    """As many particles as elsewhere, on stretches said to be seven times as long."""
+    even = make_populations(one=True)
+    length = even.length.clone()
+    length[6:9] *= 7
+    assert "one population" in _told(summarize_populations(replace(even, length=length)))
+
+
 def test_wide_intervals_say_that_nothing_can_be_said():
     sure = judge_populations(make_populations(0.05))
     assert "± 2.5 Å" in _told(sure)

@@ -93,6 +93,7 @@ def analyze_into(
 
     from cryomix.commands.populations import populate_into
     from cryomix.commands.progress import say
+    from cryomix.commands.states import read_covariance
     from cryomix.files.checkpoint import read_array, write_array
     from cryomix.files.particle_file import write_latents
     from cryomix.latent.clusters import cluster
@@ -101,8 +102,13 @@ def analyze_into(
     latents = read_array(job.latents)
     latent = torch.from_numpy(latents)
     pca = fit_pca(latent)
+    covariance = read_covariance(job, latents)
     clusters = cluster(
-        latent, count=options.clusters or None, method=options.method, seed=options.seed
+        latent,
+        None if covariance is None else torch.from_numpy(covariance),
+        count=options.clusters or None,
+        method=options.method,
+        seed=options.seed,
     )
     say("laying out the UMAP")
     umap = fit_umap(latent, options.seed, options.neighbors)
@@ -111,12 +117,16 @@ def analyze_into(
     write_array(job.umap, umap.point.numpy())
     write_array(job.clusters, clusters.label.numpy())
     write_array(job.groups, clusters.group.numpy())
-    paths = _find_paths(latent, options.steps)
+    # Between separate groups there are no particles for a path to follow.
+    inside = clusters.group == torch.bincount(clusters.group).argmax()
+    paths = _find_paths(latent, inside, options.steps)
+    for former in {"curve", "loop"} - paths.keys():
+        (job.trajectories / f"{former}.npy").unlink(missing_ok=True)
     for name, path in paths.items():
         write_array(job.trajectories / f"{name}.npy", path.latent.numpy())
     number = clusters.label.numpy() + 1
     write_latents(source, job.particles(source), latents, rows=rows.numpy(), cluster=number)
-    populations = populate_into(job, latent, is_closed="loop" in paths, options=options)
+    populations = populate_into(job, latent, inside, is_closed="loop" in paths, options=options)
     share = pca.explained_variance
     told = [] if share is None else [f"{100 * part:.0f} %" for part in share / share.sum()]
     return [
@@ -128,7 +138,7 @@ def analyze_into(
     ]
 
 
-def _find_paths(latent: "Tensor", steps: int) -> "dict[str, Trajectory]":
+def _find_paths(latent: "Tensor", inside: "Tensor", steps: int) -> "dict[str, Trajectory]":
     from cryomix.latent.reduction import fit_pca
     from cryomix.latent.trajectory import (
         along_principal_axis,
@@ -140,8 +150,8 @@ def _find_paths(latent: "Tensor", steps: int) -> "dict[str, Trajectory]":
     pca = fit_pca(latent)
     axes = range(min(_MOST_AXES, latent.shape[1]))
     paths = {f"axis{axis + 1}": along_principal_axis(pca, axis, steps) for axis in axes}
-    if is_loop(latent):
-        paths["loop"] = around_loop(latent, steps)
+    if is_loop(latent[inside]):
+        paths["loop"] = around_loop(latent[inside], steps)
     else:
-        paths["curve"] = along_principal_curve(latent, steps)
+        paths["curve"] = along_principal_curve(latent[inside], steps)
     return paths

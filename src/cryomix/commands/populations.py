@@ -23,9 +23,17 @@ _COLUMNS = (
 
 
 def populate_into(
-    job: "JobFolder", latent: "Tensor", *, is_closed: bool, options: "AnalysisOptions"
+    job: "JobFolder",
+    latent: "Tensor",
+    inside: "Tensor",
+    *,
+    is_closed: bool,
+    options: "AnalysisOptions",
 ) -> list[str]:
-    """Find the populations of `job`, write them, and say in a few lines what was done."""
+    """Find the populations of `job`, write them, and say in a few lines what was done.
+
+    Those along the path are of the particles `inside`, the density is of all.
+    """
     import torch
 
     from cryomix.commands.progress import say
@@ -36,15 +44,19 @@ def populate_into(
     from cryomix.latent.populations import populate_path
     from cryomix.latent.reduction import fit_pca
 
-    if len(latent) < LEAST_PARTICLES:
-        return [f"no populations, which need {LEAST_PARTICLES} particles, got {len(latent)}"]
+    if (count := int(inside.sum())) < LEAST_PARTICLES:
+        return [f"no populations, which need {LEAST_PARTICLES} particles, got {count}"]
     covariance = torch.from_numpy(require_covariance(job, latent.numpy()))
     lines = []
     if not job.latent_covariance.is_file():
         lines = [f"{job.path}: without latent_covariance.npy, errors of latents count axis by axis"]
     say("finding populations")
     found = populate_path(
-        latent, covariance, is_closed=is_closed, draws=options.bootstrap, seed=options.seed
+        latent[inside],
+        covariance[inside],
+        is_closed=is_closed,
+        draws=options.bootstrap,
+        seed=options.seed,
     )
     models = read_model(job.model).decode(found.outline)
     write_array(job.population_path, found.path.numpy())

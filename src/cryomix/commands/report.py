@@ -7,6 +7,7 @@ if TYPE_CHECKING:
 
     from cryomix.files.job import JobFolder
     from cryomix.fitting.trained_model import TrainedModel
+    from cryomix.imaging.gaussians import GaussianModel
     from cryomix.latent.clusters import Clusters
     from cryomix.report.content import (
         Curve,
@@ -61,6 +62,7 @@ def write_report(job: "JobFolder") -> None:
         umap=None if umap is None else Embedding(umap, "umap"),
         clusters=clusters,
         cluster_maps=_cluster_maps(maps, clusters),
+        group_models=_decode_groups(model, latent, clusters),
         paths=paths,
         populations=read_populations(job, _states(paths)),
         density=read_density(job),
@@ -123,7 +125,7 @@ def _read_clusters(job: "JobFolder", latent: "Tensor") -> "Clusters | None":
         return None
     label, group = (torch.from_numpy(read_array(path)) for path in (job.clusters, job.groups))
     center = torch.stack([latent[label == k].mean(0) for k in range(int(label.max()) + 1)])
-    return Clusters(label, center, group, suggested=True, criterion=())
+    return Clusters(label, center, group, suggested=True)
 
 
 def _read_rebuilt(job: "JobFolder") -> "dict[str, RebuiltMap]":
@@ -156,6 +158,18 @@ def _cluster_maps(
     found = [maps[name] for name in sorted(maps) if name.startswith("cluster")]
     sizes = [] if clusters is None else clusters.size.tolist()
     return tuple(found) if [each.particles for each in found] == sizes else ()
+
+
+def _decode_groups(
+    model: "TrainedModel", latent: "Tensor", clusters: "Clusters | None"
+) -> "GaussianModel | None":
+    """The molecule in the middle of each separate group, where there are several."""
+    import torch
+
+    if clusters is None or clusters.groups == 1:
+        return None
+    groups = range(clusters.groups)
+    return model.decode(torch.stack([latent[clusters.group == k].mean(dim=0) for k in groups]))
 
 
 def _decode_paths(

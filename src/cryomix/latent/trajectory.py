@@ -20,6 +20,8 @@ from torch import Tensor
 from cryomix.latent.reduction import Embedding, fit_pca
 
 SORTED_AT_MOST = 5_000  # particles in the graph that gives their order along a curve
+_STRETCHES_ROUND = 15
+_OPEN = 0.17  # of an even share of the particles; with fewer in a stretch the way round is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,11 @@ def around_loop(latent: Float[Tensor, "particles latent"], steps: int) -> Trajec
 
 
 def is_loop(latent: Float[Tensor, "particles latent"]) -> bool:
-    """Whether the particles form a ring: none in the middle and no gap on the way round."""
+    """Whether the particles form a ring: none in the middle and no gap on the way round.
+
+    A line that is bent in more than two dimensions looks like a ring in a plane; so the way round
+    is walked among the latents themselves.
+    """
     if latent.shape[1] < 2 or len(latent) < 100:
         return False
     x, y = _loop_plane(latent.detach().cpu().double()).unbind(dim=1)
@@ -105,7 +111,12 @@ def is_loop(latent: Float[Tensor, "particles latent"]) -> bool:
     sector = ((torch.atan2(y, x) / (2 * math.pi) + 0.5) * 24).long().clamp(0, 23)
     emptiest = float(torch.bincount(sector, minlength=24).min()) / len(latent)
     # A disk has 8 % of its particles inside 0.4 of the median radius, a Gaussian cloud 10 %.
-    return hole < 0.03 and emptiest > 0.2 / 24
+    if hole >= 0.03 or emptiest <= 0.2 / 24:
+        return False
+    way = around_loop(latent.detach().cpu(), _STRETCHES_ROUND).latent.double()
+    near = torch.cdist(latent.detach().cpu().double(), way).argmin(dim=1)
+    fewest = int(torch.bincount(near, minlength=_STRETCHES_ROUND).min())
+    return fewest > _OPEN * len(latent) / _STRETCHES_ROUND
 
 
 def evenly_spaced(

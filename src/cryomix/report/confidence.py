@@ -7,7 +7,12 @@ from torch import Tensor
 
 from cryomix.latent.reduction import Embedding, fit_pca
 from cryomix.report.content import ReportContent
-from cryomix.report.findings import Finding, count_in_words
+from cryomix.report.findings import (
+    Finding,
+    count_in_words,
+    gain_by_noise,
+    lacks_variation,
+)
 
 # What becomes of 0.683 within one deviation and 0.954 within two where deviations are too small by
 # a fifth, and of 0.683 where they are too large by a quarter.
@@ -75,12 +80,13 @@ def _judge_gain(held_out: float, unit: str, content: ReportContent) -> Finding:
         "Particles kept out of the training agree better with their own state than with the "
         f"neutral model, by {held_out:.3g}{unit}."
     )
-    latents = None if content.facts is None else content.facts.latents
-    if not unit.strip().startswith("nats") or latents is None:
+    by_noise = gain_by_noise(content)
+    if by_noise is None or content.facts is None:
         return Finding(text + " `cryomix reproduce` tells whether that is more than noise gives.")
+    latents = content.facts.latents or 0
     many = "one latent gains" if latents == 1 else f"{count_in_words(latents)} latents gain"
-    noise = f"{many} about {latents / 2:g} nats by fitting noise"
-    if held_out < latents:
+    noise = f"{many} about {by_noise:g} {'nat' if latents <= 2 else 'nats'} by fitting noise"
+    if lacks_variation(content):
         return Finding(f"{text} But {noise}. No variation has been shown.", "bad")
     return Finding(f"{text} ({noise[0].upper()}{noise[1:]}.) The variation is real.", "good")
 
@@ -115,7 +121,10 @@ def _about_truth(content: ReportContent) -> list[Finding]:
 
 def _about_halves(content: ReportContent) -> list[Finding]:
     if content.halves is None:
-        return []
+        if content.scores or content.latent_map is None:
+            return []
+        text = "Whether each half of the particles alone shows the same was not tested: "
+        return [Finding(text + "`cryomix reproduce` does.")]
     text = (
         f"From each half of the particles alone ({content.halves.page}): {content.halves.verdict}"
     )

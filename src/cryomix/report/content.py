@@ -200,6 +200,8 @@ class ReportContent:
         Where the particles lie.
     clusters, cluster_maps
         How they were divided; maps in the order of the clusters.
+    group_models
+        One for the middle of each separate group, where there are several.
     paths
         What moves; the first is the most important.
     populations, density
@@ -230,6 +232,7 @@ class ReportContent:
     umap: Embedding | None = None
     clusters: Clusters | None = None
     cluster_maps: tuple[RebuiltMap, ...] = ()
+    group_models: GaussianModel | None = None
     paths: tuple[DecodedPath, ...] = ()
     populations: Populations | None = None
     density: PlaneDensity | None = None

@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from cryomix.latent.clusters import Criterion
 from cryomix.latent.reduction import Embedding
 from cryomix.latent.trajectory import Trajectory
 from cryomix.report.content import Curve, EpochScore
@@ -113,20 +112,6 @@ def draw_axes_spread(pca: Embedding, std: Float[Tensor, "particles latent"] | No
         axes.set_ylim(0, None)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
         return to_svg(figure, "Spread along the principal axes")
-
-
-def draw_criterion(criterion: tuple[Criterion, ...]) -> str:
-    """How well mixtures of more and more Gaussians describe the latents."""
-    components = [row.components for row in criterion]
-    bic = np.array([row.bic for row in criterion])
-    best = int(bic.argmin())
-    with mpl.rc_context(STYLE):
-        figure, axes = _new_figure(4.6, 2.9)
-        axes.plot(components, bic - bic.min(), color=PALETTE[0], marker="o", markersize=4)
-        axes.plot(components[best], 0, "o", color=PALETTE[5], markersize=8)
-        axes.set(xlabel="Gaussians in the mixture", ylabel="BIC per particle, above the best")
-        axes.set_xticks(components)
-        return to_svg(figure, "Criterion of the number of groups")
 
 
 def draw_history(history: tuple[EpochScore, ...], unit: str) -> str:
@@ -252,7 +237,8 @@ def _draw_histogram(
     parts = [place[label.numpy() == cluster] for cluster in clusters]
     colors = [cluster_color(cluster) for cluster in clusters]
     axes.hist(parts, bins=edges, stacked=True, color=colors, label=[str(c + 1) for c in clusters])
-    axes.legend(title="cluster")
+    # Above the bars: beside them it would hide some, and looking for a free place takes long.
+    axes.legend(title="cluster", loc="lower left", bbox_to_anchor=(0, 1), ncols=8)
 
 
 def _draw_path(axes: Axes, point: Float[np.ndarray, "steps 2"]) -> None:

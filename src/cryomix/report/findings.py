@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
-
 from cryomix.latent.flow import DensityFlow, MovingGroup, follow_density, largest_moving_group
 from cryomix.report.content import DecodedPath, ReportContent
 
@@ -52,7 +50,6 @@ def find_motion(path: DecodedPath) -> PathMotion:
 def summarize(content: ReportContent, motions: list[PathMotion]) -> list[Finding]:
     """What was found; `motions` are those of the content's paths."""
     return [
-        *_about_groups(content),
         *_about_axes(content),
         *_about_motion(motions),
         *_about_maps(content),
@@ -135,8 +132,9 @@ def describe_motion(motion: PathMotion) -> str:
         f"Its centre travels {group.path_length:.1f} Å"
     )
     if motion.path.is_closed:
-        back = float((group.center[-1] - group.center[0]).norm())
-        words += f", and {back:.1f} Å more lead back to where it began."
+        back = _way_round(group) - group.path_length
+        words += f", and {back:.1f} Å more lead back to where it began: a closed way of "
+        words += f"{_way_round(group):.1f} Å."
     elif group.end_to_end < 0.9 * group.path_length:
         words += f" on a bent path whose ends are {group.end_to_end:.1f} Å apart."
     else:
@@ -153,21 +151,58 @@ def count_in_words(number: int) -> str:
     return _COUNTED[number] if number < len(_COUNTED) else str(number)
 
 
-def _about_groups(content: ReportContent) -> list[Finding]:
-    if content.clusters is None:
+def gain_by_noise(content: ReportContent) -> float | None:
+    """What particles gain, in nats, by finding their latents in their own noise: half for each."""
+    if content.facts is None or content.facts.latents is None:
+        return None
+    return content.facts.latents / 2 if content.score_unit.startswith("nats") else None
+
+
+def lacks_variation(content: ReportContent) -> bool:
+    """Whether particles kept out of the training gain no more than twice what noise gives."""
+    if not content.history:
+        return False
+    gain = max(row.held_out for row in content.history)
+    return gain <= 0 or gain < 2 * (gain_by_noise(content) or 0)
+
+
+def tell_headline(content: ReportContent, motions: list[PathMotion]) -> str:
+    """The whole in a sentence or two."""
+    if lacks_variation(content):
+        return "No variation has been shown."
+    told = []
+    groups = 1 if content.clusters is None else content.clusters.groups
+    if groups > 1:
+        told.append(f"{count_in_words(groups).capitalize()} separate groups of particles.")
+    if motions:
+        group = motions[0].group
+        if motions[0].path.is_closed:
+            how, way = "goes round a closed way of", _way_round(group)
+        else:
+            how, way = "travels", group.path_length
+        where = "In the largest group" if groups > 1 else "One continuous group of particles"
+        sign = "," if groups > 1 else ":"
+        told.append(
+            f"{where}{sign} a part that holds {100 * group.mass:.0f} % of the mass {how} "
+            f"{way:.1f} Å."
+        )
+    return " ".join(told)
+
+
+def warn_of_nothing(content: ReportContent) -> list[Finding]:
+    """What stands before all findings where there are none."""
+    if not lacks_variation(content):
         return []
-    groups, clusters = content.clusters.groups, len(content.clusters)
-    if groups == 1:
-        text = "The particles form one continuous group: no gap of density divides them."
-    else:
-        size = torch.bincount(content.clusters.group).double()
-        shares = ", ".join(f"{100 * part:.0f} %" for part in size / size.sum())
-        text = f"The particles fall into {count_in_words(groups)} separate groups ({shares})."
-    if clusters > groups:
-        what = "It is" if groups == 1 else "They are"
-        parts = count_in_words(clusters)
-        text += f" {what} divided into {parts} clusters, so that maps can be compared."
-    return [Finding(text)]
+    return [
+        Finding(
+            "No variation has been shown (see beside). Groups, motions and maps below are what "
+            "noise looks like.", "bad",
+        )
+    ]  # fmt: skip
+
+
+def _way_round(group: MovingGroup) -> float:
+    return group.path_length + float((group.center[-1] - group.center[0]).norm())
 
 
 def _about_axes(content: ReportContent) -> list[Finding]:
@@ -178,6 +213,8 @@ def _about_axes(content: ReportContent) -> list[Finding]:
     if len(share) == 1:
         return []
     needed = int((share.cumsum(0) < 0.9).sum()) + 1
+    if needed == len(share):
+        return []
     axes = "one axis holds" if needed == 1 else f"{count_in_words(needed)} axes hold"
     held = 100 * float(share[:needed].sum())
     return [Finding(f"Of the spread of the latents, {axes} {held:.0f} %.")]

@@ -1,11 +1,12 @@
 """The report: one self-contained page with all that was found."""
 
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 
 import torch
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template, select_autoescape
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from cryomix.report.confidence import assess
 from cryomix.report.content import Curve, RebuiltMap, ReportContent
@@ -14,7 +15,6 @@ from cryomix.report.figures import (
     cluster_color,
     draw_axes_spread,
     draw_correlations,
-    draw_criterion,
     draw_history,
     draw_latent_map,
 )
@@ -25,7 +25,10 @@ from cryomix.report.findings import (
     list_key_numbers,
     list_limits,
     summarize,
+    tell_headline,
+    warn_of_nothing,
 )
+from cryomix.report.groups import summarize_groups
 from cryomix.report.motion_pictures import (
     Film,
     Frame,
@@ -76,16 +79,22 @@ class _PathSection:
 def build_page(content: ReportContent) -> str:
     """One HTML document without any outside resource: styles and pictures are inside."""
     motions = [find_motion(path) for path in content.paths]
+    parted = content.clusters is not None and content.clusters.groups > 1
+    whose = "the particles of the largest group" if parted else "the particles"
     return load_template(_TEMPLATE).render(
         content=content,
         key_numbers=list_key_numbers(content, motions),
+        headline=tell_headline(content, motions),
         findings=[
+            *warn_of_nothing(content),
+            *summarize_groups(content),
             *summarize(content, motions),
             *summarize_domains(content.domains),
-            *summarize_populations(content.populations),
+            *summarize_populations(content.populations, whose),
         ],
         confidence=assess(content),
         limits=list_limits(content),
+        whose=whose,
         population_figures=_draw_populations(content),
         population_findings=(
             [] if content.populations is None else judge_populations(content.populations)
@@ -113,9 +122,10 @@ def load_template(name: str) -> Template:
     return environment.get_template(name)
 
 
-def _bind_units(text: str) -> str:
-    """No line break between a number and its unit."""
-    return text.replace(" Å", "\N{NO-BREAK SPACE}Å").replace(" %", "\N{NO-BREAK SPACE}%")
+def _bind_units(text: str) -> Markup:
+    """No line break between a number and its unit; what stands between backticks as code."""
+    bound = text.replace(" Å", "\N{NO-BREAK SPACE}Å").replace(" %", "\N{NO-BREAK SPACE}%")
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(bound))))
 
 
 def _draw_latent(content: ReportContent) -> list[_Figure]:
@@ -132,7 +142,8 @@ def _draw_latent(content: ReportContent) -> list[_Figure]:
             caption += "; the line is the first path above"
         drawing = draw_latent_map(content.pca, label, trajectory)
         figures.append(_Figure(Markup(drawing), "Principal axes", caption + "."))
-    if content.umap is not None:
+    # With one latent there is nothing to lay out: neighbours lie on the axis already.
+    if content.umap is not None and content.pca is not None and content.pca.point.shape[1] > 1:
         caption = "The same particles, arranged so that neighbours stay neighbours."
         drawing = draw_latent_map(content.umap, label)
         figures.append(_Figure(Markup(drawing), "UMAP", caption))
@@ -144,13 +155,6 @@ def _draw_latent(content: ReportContent) -> list[_Figure]:
             caption += "are alike hold mostly noise"
         drawing = draw_axes_spread(content.pca, std)
         figures.append(_Figure(Markup(drawing), "Spread and uncertainty", caption + "."))
-    if content.clusters is not None and len(content.clusters.criterion) > 1:
-        caption = (
-            "The lowest point is the mixture that describes the latents best. A bent cloud needs "
-            "many Gaussians; those with no gap of density between them count as one group."
-        )
-        drawing = draw_criterion(content.clusters.criterion)
-        figures.append(_Figure(Markup(drawing), "Number of groups", caption))
     return figures
 
 

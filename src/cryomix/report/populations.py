@@ -1,9 +1,11 @@
 """What a report says in words of populations: where they are, and where nothing can be said."""
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cryomix.latent.deconvolution import line_smoothing
 from cryomix.latent.wells import Well, find_wells
 from cryomix.report.content import Populations
 from cryomix.report.findings import Finding, count_in_words
@@ -11,16 +13,15 @@ from cryomix.report.findings import Finding, count_in_words
 _UNSURE = 2.0  # kT between the ends of an interval: more than 1 kT either way
 
 
-def summarize_populations(populations: Populations | None) -> list[Finding]:
-    """The wells along the path, and how many particles they hold."""
+def summarize_populations(
+    populations: Populations | None, whose: str = "the particles"
+) -> list[Finding]:
+    """The wells along the path, and how many of the particles counted along it they hold."""
     if populations is None:
         return []
     wells = _wells(populations)
     if len(wells) == 1:
-        text = (
-            "Along the path no barrier is surely higher than 1 kT, so the particles are one "
-            "population."
-        )
+        text = f"Along the path no barrier is surely higher than 1 kT: {whose} are one population."
         return [Finding(text + _middle_half(populations))]
     told = [
         f"{_percent(populations.share[well.stretches].sum())} "
@@ -30,7 +31,7 @@ def summarize_populations(populations: Populations | None) -> list[Finding]:
     ]
     listed = f"{', '.join(told[:-1])} and {told[-1]}"
     number = count_in_words(len(wells))
-    text = f"Barriers of more than 1 kT divide the particles into {number} populations: {listed}."
+    text = f"Barriers of more than 1 kT divide {whose} into {number} populations: {listed}."
     return [Finding(text), Finding(_compare(populations, wells[0], wells[1]))]
 
 
@@ -56,14 +57,25 @@ def judge_populations(populations: Populations) -> list[Finding]:
     return findings
 
 
-def drawn_energy(populations: Populations) -> Float[Tensor, "draws stretches"]:
-    """Free energies of the particles drawn anew, up to the same constant for all, kT."""
-    return -(populations.draws.clamp_min(1e-6) / populations.length).log()
-
-
 def _wells(populations: Populations) -> list[Well]:
-    energy = populations.free_energy_kt
-    return find_wells(energy, drawn_energy(populations), populations.is_closed)
+    """Wells along the path, as few as two measures of length agree on.
+
+    States that follow each other in short steps leave dips between them, so each stretch is
+    smoothed with its neighbours. And where one Gaussian passes density on to the next, a little way
+    in latent space is a long one in Å: only what divides the particles in both is a barrier.
+    """
+    closed = populations.is_closed
+    smoothing = line_smoothing(len(populations.share), 1.0, closed).double()
+    share, drawn = (
+        (part.double() @ smoothing.mT).clamp_min(1e-6)
+        for part in (populations.share, populations.draws)
+    )
+    length = smoothing @ populations.length.double()
+    found = [
+        find_wells(-(share / measure).log(), -(drawn / measure).log(), closed)
+        for measure in (length, torch.ones_like(length))
+    ]
+    return min(found, key=len)
 
 
 def _compare(populations: Populations, first: Well, second: Well) -> str:
