@@ -180,11 +180,9 @@ def tell_headline(content: ReportContent, motions: list[PathMotion]) -> str:
             how, way = "goes round a closed way of", _way_round(group)
         else:
             how, way = "travels", group.path_length
-        where = "In the largest group" if groups > 1 else "One continuous group of particles"
-        sign = "," if groups > 1 else ":"
-        told.append(
-            f"{where}{sign} a part that holds {100 * group.mass:.0f} % of the mass {how} {way:.1f} Å."
-        )
+        where = "In the largest group," if groups > 1 else "One continuous group of particles:"
+        share = f"{100 * group.mass:.0f} %"
+        told.append(f"{where} a part that holds {share} of the mass {how} {way:.1f} Å.")
     return " ".join(told)
 
 
