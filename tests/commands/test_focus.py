@@ -174,9 +174,14 @@ def test_domains_alone_and_together(job, folder, capsys):
         "localized_lower",
     ]  # fmt: skip
     assert read_array(job / "analysis" / "coordinate_arm.npy").shape == (200,)
+    kept = {name: read_array(job / "analysis" / f"domain_{name}.npy") for name in ("arm", "lower")}
+    np.testing.assert_array_equal(np.flatnonzero(kept["lower"]), np.arange(20))
+    assert [int(inside.sum()) for inside in kept.values()] == [each.gaussians for each in motions]
     page = (job / "report.html").read_text()
     assert "Domain arm" in page
     assert "arm against lower" in page.lower()
     again = ["--domain", folder / "arm.mrc"] * 2
     assert call("analyze", job, *again) == 2
+    assert "two domains must not have one name" in capsys.readouterr().err
+    assert call("view", job, "--no-browser", *again) == 2
     assert "two domains must not have one name" in capsys.readouterr().err

@@ -78,6 +78,9 @@ def test_latents_are_rows_in_the_order_of_the_input(job, simulated):
     assert latents.shape == std.shape == (240, 1)
     assert latents.dtype == std.dtype == np.float32
     assert (std > 0).all()
+    score = read_array(job / "image_score.npy")
+    assert score.shape == (240,)
+    assert np.median(score) > 0  # nats over an empty image
     truth = np.load(simulated / "truth.npz")
     assert abs(np.corrcoef(latents[:, 0], truth["t"])[0, 1]) > 0.7
 

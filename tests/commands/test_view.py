@@ -1,5 +1,6 @@
 """`cryomix view`: mistakes get one line; what it reads of a job, and what it writes."""
 
+import shlex
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -10,16 +11,19 @@ import pytest
 
 from cryomix import cli
 from cryomix.commands.exploration import JobDesk
+from cryomix.commands.particle_columns import find_columns
 from cryomix.commands.view import _listen
 from cryomix.errors import OptionError, OutputError
 from cryomix.files.checkpoint import write_array
 from cryomix.files.explorer_address import ExplorerAddress, read_address
 from cryomix.files.job import JobFolder
-from cryomix.files.particle_file import number_columns
+from cryomix.files.particle_file import columns_of_numbers
 from cryomix.files.run_record import write_run_record
 from cryomix.files.training import read_history, write_state
 from cryomix.fitting.heterogeneity import Epoch, TrainingState
 from cryomix.fitting.trained_model import ModelSettings
+from cryomix.viewer.column_store import ColumnStore
+from cryomix.viewer.exploration import Rule
 
 
 @pytest.fixture
@@ -149,8 +153,60 @@ def test_without_the_extra_it_says_what_to_install(job):
     assert "pip install 'cryomix[view]'" in done.stderr
 
 
-def test_number_columns_are_told_by_the_first_row(job):
-    assert number_columns(job.particles(Path("a.star"))) == ("rlnDefocusU", "rlnAngleRot")
+def test_columns_of_numbers_are_told_by_the_first_row(job):
+    assert columns_of_numbers(job.particles(Path("a.star"))) == {
+        "rlnImageName": False, "rlnDefocusU": True, "rlnMicrographName": False, "rlnAngleRot": True
+    }  # fmt: skip
+
+
+def test_small_groups_of_a_column_are_taken_together(job):
+    names, sizes = [f"m{number:02d}.mrc" for number in range(30)], np.arange(1, 31)
+    found = [name for name, size in zip(names, sizes, strict=True) for _ in range(size)]
+    found = np.random.default_rng(0).permutation(found).tolist()
+    rows = [f"{i + 1:06d}@a.mrcs {name} {i % 3}" for i, name in enumerate(found)]
+    head = ["data_particles", "loop_", "_rlnImageName", "_rlnMicrographName", "_rlnClassNumber"]
+    job.particles(Path("a.star")).write_text("\n".join([*head, *rows, ""]))
+    columns = {column.name: column for column in find_columns(job.particles(Path("a.star")))}
+    assert {name: column.kind for name, column in columns.items()} == {
+        "rlnMicrographName": "named", "rlnClassNumber": "named"
+    }  # fmt: skip
+    groups = columns["rlnMicrographName"].read()
+    assert groups.names == tuple(names[:5:-1])  # the largest 24
+    told = [(*groups.names, "others")[number - 1] for number in groups.number]
+    assert told == [name if name > "m05.mrc" else "others" for name in found]
+    store = ColumnStore(len(found))
+    assert store.names(columns["rlnClassNumber"]) == ("0", "1", "2")
+    np.testing.assert_array_equal(
+        store.values(columns["rlnClassNumber"]), np.arange(len(found)) % 3 + 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "rows", "condition"),
+    [(Rule("cluster", (1, 3)), range(0, 30, 2), "cluster:1,3"),
+     (Rule("latent1", low=0.3), range(3, 30), "latent1>=0.3"),
+     (Rule("latent1", low=0.3, high=0.9), range(3, 10), "latent1>=0.3 and latent1<=0.9"),
+     (Rule("rlnClassNumber", low=2.0, high=2.0), [2, 6, 10, 14, 18, 22, 26], "rlnClassNumber=2"),
+     (Rule("latent1", low=0.3), range(4, 30), None),  # not these very rows
+     (Rule("uncertainty", low=0.0), range(30), None),
+     (Rule("latent1", low=9.0), range(3), None)],
+)  # fmt: skip
+def test_a_rule_is_a_condition_only_if_it_chooses_the_same(job, rule, rows, condition):
+    count = np.arange(30)
+    write_array(job.latents, np.stack([0.1 * count, 0 * count], axis=1))
+    write_array(job.clusters, np.array([0, 1, 2, 1])[count % 4])
+    table = [f"{i + 1:06d}@a.mrcs {i % 4}" for i in count]
+    head = ["data_particles", "loop_", "_rlnImageName", "_rlnClassNumber"]
+    job.particles(Path("a.star")).write_text("\n".join([*head, *table, ""]))
+    desk, rows = JobDesk(job), np.array(rows)
+    assert desk.condition(rule, rows) == condition
+    command = desk.keep("some", rows, condition)
+    assert shlex.split(command)[-1] == condition or f"rows:{job.selections}/some.npy"
+    written = job.selections / "some.star"
+    before = written.read_bytes()
+    written.unlink()
+    assert cli.main(shlex.split(command)[1:]) == 0
+    assert written.read_bytes() == before
 
 
 def test_scores_of_a_training_that_goes_on(job):

@@ -8,6 +8,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,14 @@ from cryomix.files.job import JobFolder
 from cryomix.files.mrc import open_stack, read_volume, read_voxel_size, write_stack, write_volume
 from cryomix.files.neutral_model import read_neutral
 from cryomix.files.noise_spectrum import read_noise_spectrum
-from cryomix.files.particle_file import read_particles, write_latents, write_particles
+from cryomix.files.particle_file import (
+    columns_of_numbers,
+    read_column,
+    read_particles,
+    read_text_column,
+    write_latents,
+    write_particles,
+)
 from cryomix.files.pose_state import read_pose_state, write_pose_state
 from cryomix.files.run_record import write_run_record
 from cryomix.files.star import read_star
@@ -69,7 +77,7 @@ def make_readers(folder: Path) -> dict[str, Reader]:
         torch.manual_seed(0)
         seeds = dict(_make_seeds(folder))
     readers: dict[str, tuple[str, tuple[Read, ...]]] = {
-        "star": ("x.star", (_read_and_write_star,)),
+        "star": ("x.star", (_read_and_write_star, _read_columns)),
         "mrc": ("x.mrc", (read_volume, read_voxel_size, _read_stack)),
         "gz": ("x.mrc.gz", (read_volume,)),
         "toml": ("run.toml", (lambda path: read_source(JobFolder(path.parent)),)),
@@ -89,8 +97,8 @@ def make_readers(folder: Path) -> dict[str, Reader]:
         "maps": ("maps.json", (lambda path: read_volume_list(path.parent),)),
         "domains": ("domains.json", (read_domain_motions,)),
         "dcd": ("x.dcd", (_read_ends_of_trajectory,)),
-        "cs": ("J24/x_particles.cs", (_read_and_write_particles,)),
-        "lst": ("sets/x.lst", (_read_and_write_particles,)),
+        "cs": ("J24/x_particles.cs", (_read_and_write_particles, _read_columns)),
+        "lst": ("sets/x.lst", (_read_and_write_particles, _read_columns)),
         "hdf": ("particles/x.hdf", (_read_and_write_particles, _read_images)),
         "pdb": ("x.pdb", (read_structure,)),
         "cif": ("x.cif", (read_structure,)),
@@ -113,6 +121,11 @@ def _read_and_write_particles(path: Path) -> None:
     again = path.with_name(f"again{path.suffix}")
     write_latents(path, again, np.full((1, 2), 0.5, np.float32), rows=np.arange(1))
     read_particles(again)
+
+
+def _read_columns(path: Path) -> None:
+    for name, is_number in islice(columns_of_numbers(path).items(), 3):
+        (read_column if is_number else read_text_column)(path, name)
 
 
 def _read_images(path: Path) -> None:

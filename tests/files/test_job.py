@@ -22,6 +22,7 @@ def test_results_lie_where_scripts_expect_them(tmp_path):
         "latent_covariance": "latent_covariance.npy",
         "information": "information.npy",
         "informative": "informative.npy",
+        "image_score": "image_score.npy",
         "history": "history.csv",
         "analysis": "analysis",
         "pca": "analysis/pca.npy",

@@ -14,6 +14,7 @@ from cryomix.reconstruction.resolution import (
     filter_by_fsc,
     half_map_correlation,
     resolution_at,
+    resolution_of_curve,
     surround,
 )
 
@@ -132,3 +133,15 @@ def test_the_mask_of_half_maps_holds_the_molecule_and_little_else(model):
     for mask in (quiet, loud):
         assert mask[z + 16, y + 16, x + 16].min() > 0.9
         assert mask.mean() < 0.25
+
+
+def test_a_curve_by_frequencies_reaches_as_far_as_by_shells():
+    generator = torch.Generator().manual_seed(2)
+    for box_size in (15, 32):
+        fsc = 1 - torch.linspace(0, 1.2, box_size // 2 + 1)
+        fsc += 0.02 * torch.randn(len(fsc), generator=generator)
+        frequency = torch.arange(len(fsc)) / (box_size * 2.5)
+        wanted = resolution_at(fsc, 2.5, box_size=box_size)
+        assert resolution_of_curve(frequency, fsc) == pytest.approx(wanted)
+        assert resolution_of_curve(frequency, 1 + 0 * fsc) == pytest.approx(1 / frequency[-1])
+        assert resolution_of_curve(frequency, 0 * fsc) == float("inf")

@@ -49,7 +49,7 @@ def get(address, path):
 def test_whole_maps_are_listed_and_sent_as_they_are(serve, mapped_job):
     address = serve(mapped_job)
     names = ["cluster01", "cluster02", "empty", "selection open"]
-    assert json.loads(get(address, "maps")[1]) == {"maps": names}
+    assert json.loads(get(address, "maps")[1]) == {"maps": names, "curves": []}
     status, frame = get(address, "maps/selection%20open")
     assert status == 200
     volume = find_maps(mapped_job)["selection open"]()
@@ -85,7 +85,7 @@ def test_a_large_map_is_sampled_and_stays_where_it_is(arm):
 def test_the_page_draws_a_map_over_the_model(serve, open_page, mapped_job):
     page = open_page(serve(mapped_job))
     mesh = "window.cryomix.view.mapBall.mesh"
-    before = page.evaluate("window.cryomix.view.camera.position.toArray()")
+    before = page.evaluate("window.cryomix.view.orbit.camera.position.toArray()")
     page.select_option("#overlay", "cluster02")
     wait_for(page, f"{mesh}.visible && {mesh}.geometry.index?.count > 300")
     density = find_maps(mapped_job)["cluster02"]().density.numpy()
@@ -114,7 +114,7 @@ def test_the_page_draws_a_map_over_the_model(serve, open_page, mapped_job):
         assert (vertices().max(0) >= inside.max(0)).all()
     assert levels[0] == pytest.approx(contour_level(Volume(torch.from_numpy(density), VOXEL)))
     assert levels[1] == pytest.approx(0.6 * density.max(), rel=1e-6)
-    assert page.evaluate("window.cryomix.view.camera.position.toArray()") == before
+    assert page.evaluate("window.cryomix.view.orbit.camera.position.toArray()") == before
     page.select_option("#overlay", "")
     wait_for(page, f"!{mesh}.visible")
 

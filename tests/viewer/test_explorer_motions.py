@@ -11,6 +11,7 @@ from page_state import drag, wait_for
 from cryomix.files.domain_motions import write_domain_motions
 from cryomix.files.mrc import write_stack, write_volume
 from cryomix.files.run_record import write_run_record
+from cryomix.files.volume_list import read_volume_list
 from cryomix.geometry.fourier import FourierGrid, to_real
 from cryomix.geometry.poses import Poses
 from cryomix.imaging.ctf import evaluate_ctf
@@ -182,8 +183,15 @@ def test_a_rebuild_is_shown_and_can_be_cancelled_or_looked_at(serve, open_page, 
     page.click("#rebuild")
     wait_for(page, "document.querySelector('#overlay option[value=\\'selection few\\']') !== null")
     assert page.inner_text("#commands [data-state=done] small").startswith("done: selection: 90")
-    page.select_option("#overlay", "selection few")
+    page.click("#commands [data-state=done] >> text=Show map")
     wait_for(page, "window.cryomix.view.mapBall.mesh.visible")
+    assert page.input_value("#overlay") == "selection few"
+    page.click('#commands [data-state=done] button:text-is("FSC")')
+    wait_for(page, "document.getElementById('fsc-name').textContent === 'selection few'")
+    entry = read_volume_list(job.selections / "few")["selection"]
+    facts = page.inner_text("#fsc-facts")
+    assert facts.startswith(f"masked {entry.resolution:.1f} Å")
+    assert facts.endswith("90 particles")
 
 
 def test_when_the_server_has_ended_the_page_says_what_to_do(serve, open_page, job):

@@ -119,6 +119,7 @@ def test_pins_arrows_paths_and_looks(serve, open_page, job):
     wait_for(page, f"window.cryomix.answers.length > {before} + 3")
     page.click("#play")
     page.select_option("#look", "surface")
+    page.click("#more summary")
     page.select_option("#beside", "beside")
     page.select_option("#reference", "a")
     wait_for(page, "window.cryomix.view.still.mesh.geometry.index?.count > 300")

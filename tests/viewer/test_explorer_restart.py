@@ -65,7 +65,7 @@ def seen(page):
     return page.evaluate(
         "(() => { const { map, view, motion } = window.cryomix; return {"
         "frame: map.frame, chosen: Array.from(map.selection.chosen), cursor: map.cursor,"
-        "camera: view.camera.position.toArray(), shade: map.shade?.info.name,"
+        "camera: view.orbit.camera.position.toArray(), shade: map.shade?.info.name,"
         "pins: [motion.pins.a, motion.pins.b].map((pin) => Array.from(pin.answer.latent)),"
         "axes: ['x-axis', 'y-axis'].map((id) => document.getElementById(id).value),"
         "arrows: view.quiver.children[0].count }; })()"
@@ -141,6 +141,12 @@ def test_the_token_is_sent_to_nobody_who_does_not_know_it(serve, open_page, job)
     thread.start()
     try:
         wait_for(page, f"{STATE}.includes('another program has the')")
+        page.select_option("#shade", "cluster")
+        page.select_option("#x-axis", "latent1")
+        page.click("[data-tool=lasso]")
+        wait_for(page, "document.querySelector('#said').innerText.includes('no connection')")
+        page.select_option("#look", "surface")
+        page.wait_for_timeout(300)
     finally:
         stranger.shutdown()
         stranger.server_close()
@@ -151,6 +157,8 @@ def test_the_token_is_sent_to_nobody_who_does_not_know_it(serve, open_page, job)
     serve(job, port_of(address))
     page.evaluate("window.cryomix.connection.retry()")
     wait_for(page, f"{STATE} === ''")
+    # What was chosen meanwhile is shown now.
+    wait_for(page, "window.cryomix.axes === 'latent1,pca2' && window.cryomix.shade === 'cluster'")
 
 
 def test_new_results_come_to_every_page_without_a_reload(serve, open_page, job, arm):
@@ -247,3 +255,18 @@ def test_a_task_of_a_server_that_ended_has_ended(serve, open_page, job):
     assert sorted(path.name for path in job.selections.iterdir()) == [
         "all.npy", "all.star", "all.states.npy"
     ]  # fmt: skip
+
+
+def test_a_page_of_another_version_of_cryomix_says_so(serve, open_page, job, monkeypatch):
+    address = serve(job)
+    page = open_page(address)
+    serve.end()
+    from cryomix.viewer.server import _read_page
+
+    now = _read_page()
+    monkeypatch.setattr(
+        "cryomix.viewer.server._read_page", lambda: {**now, "sources.sha256": b"another"}
+    )
+    serve(job, port_of(address))
+    page.evaluate("window.cryomix.connection.retry()")
+    wait_for(page, f"{STATE}.includes('load this page again')")

@@ -102,7 +102,7 @@ def test_a_new_map_is_told_without_reading_the_job(session, bare_job):
     (bare_job.volumes / "cluster01.mrc").write_bytes(b"a map, once it is asked for")
     assert [look(session), look(session)] == [False, True]
     assert session.describe() == {**before, "maps": before["maps"] + 1}
-    assert session.map_names() == ["cluster01"]
+    assert session.map_names() == {"maps": ["cluster01"], "curves": []}
 
 
 def test_a_model_that_takes_the_place_of_another_is_decoded(session, bare_job, arm, monkeypatch):
@@ -162,7 +162,7 @@ def test_a_page_that_comes_back_is_told_of_the_tasks(serve, job):
         page.send(json.dumps({"id": 1, "do": "rebuild", "name": "first", "rows": rows}))
         while "id" not in (told := json.loads(page.recv(timeout=20))):
             pass
-        assert "command" in told
+        assert "commands" in told
     until, state = time.monotonic() + 30, "running"
     while state == "running" and time.monotonic() < until:
         with page_of(address) as (page, again):

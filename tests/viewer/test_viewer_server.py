@@ -170,7 +170,7 @@ def test_selections_are_written_once_and_only_into_the_job(serve, job):
             socket.send(json.dumps({"id": 1, **message}))
             return json.loads(socket.recv(timeout=20))
 
-        assert "command" in act(do="keep", name="three", rows=rows)
+        assert "commands" in act(do="keep", name="three", rows=rows)
         for name in ("../out", "a/b", "/x", "", ".hidden", "a" * 65):
             assert "a name must be" in act(do="keep", name=name, rows=rows)["error"]
         other = base64.b64encode(np.packbits(~bits, bitorder="little")).decode()

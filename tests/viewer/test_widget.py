@@ -97,7 +97,7 @@ def test_columns_are_read_by_name(desk):
     assert content == {"view": "a", "id": 7}
     assert set(np.frombuffer(column, "<f4")) == {1, 2}
     desk.ask("read", id=8, path="maps")
-    assert json.loads(desk.hear()[1][0]) == {"maps": []}
+    assert json.loads(desk.hear()[1][0]) == {"maps": [], "curves": []}
     for path in ("columns/nothing", "maps/../../x", "elsewhere", ""):
         desk.ask("read", id=9, path=path)
         assert desk.hear()[0]["error"] == f"{path}: this job has none"
@@ -109,7 +109,7 @@ def test_what_is_asked_for_is_done(desk, job):
     assert told["id"] == 3
     assert sum(byte.bit_count() for byte in base64.b64decode(told["rows"])) == 9
     desk.ask("text", text=json.dumps({"id": 4, "do": "keep", "name": "nine", "rows": told["rows"]}))
-    assert str(job.selections / "nine.star") in desk.text()["command"]
+    assert str(job.selections / "nine.star") in desk.text()["commands"][0]
     assert len(np.load(job.selections / "nine.npy")) == 9
 
 

@@ -10,8 +10,8 @@ export function hexColor(text: string): Rgb {
   ) as Rgb;
 }
 
-// Okabe and Ito's colours, then lighter and darker ones between them.
-export const CATEGORIES = [
+// Okabe and Ito's colours, then others between them.
+const TEN = [
   "#0072b2",
   "#e69f00",
   "#009e73",
@@ -25,6 +25,11 @@ export const CATEGORIES = [
 ].map(hexColor);
 // What stays where it is looks like the plain molecule; lightness tells the rest to everyone.
 const MOTION = ["#a9b6c1", "#f0c44c", "#ee8a12", "#d24a0f", "#b01545"].map(hexColor);
+const mixed = (colors: Rgb[], other: number) =>
+  colors.map((color) => color.map((part) => 0.55 * part + 0.45 * other) as Rgb);
+// Of more than ten groups the eleventh is as the first, but lighter, the next ten are darker.
+export const CATEGORIES = [...TEN, ...mixed(TEN, 255), ...mixed(TEN, 0)];
+export const OTHERS: Rgb = [140, 140, 140];
 // Anchors of viridis and of a blue-white-orange scale; a cyclic scale that ends as it begins.
 const VIRIDIS = [
   "#440154",

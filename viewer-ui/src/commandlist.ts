@@ -6,6 +6,8 @@ import { Job, Task } from "./protocol";
 
 export class CommandList {
   onDone: (task: Task) => void = () => {};
+  onShowMap: (name: string) => void = () => {};
+  onShowCurve: (name: string) => void = () => {};
   private rows = new Map<string, HTMLLIElement>();
   private server = ""; // whose tasks are numbered
   constructor(
@@ -28,18 +30,40 @@ export class CommandList {
   }
 
   task(task: Task): void {
-    const note = `${task.state}${task.line && task.state !== "cancelled" ? ": " + task.line : ""}`;
-    const row = this.row(
-      `task ${task.number} ${this.server}`,
-      task.command,
-      note,
-      task.state === "running",
-    );
+    const note = noteOf(task);
+    const key = `task ${task.number} ${this.server}`;
+    const row = this.row(key, task.command, note, task.state === "running");
     const before = row.dataset.state;
     row.dataset.state = task.state;
-    if (task.state === "done" && before !== "done") this.onDone(task);
+    this.bar(row, task);
+    if (task.state === "done" && before !== "done") {
+      this.offer(row, task);
+      this.onDone(task);
+    }
     row.querySelector<HTMLButtonElement>(".cancel")!.onclick = () =>
       this.connection.act({ do: "cancel", task: task.number });
+  }
+
+  /** How far a running command has come. */
+  private bar(row: HTMLLIElement, task: Task): void {
+    let bar = row.querySelector("progress");
+    if (task.share === null || task.state !== "running") return bar?.remove();
+    if (!bar) {
+      bar = make("progress");
+      bar.setAttribute("aria-label", `progress of ${task.command}`);
+      row.querySelector("code")!.append(bar);
+    }
+    bar.value = task.share;
+  }
+
+  /** Look at what a command made. */
+  private offer(row: HTMLLIElement, { makes }: Task): void {
+    if (!makes) return;
+    const map = make("button", "Show map", row);
+    map.onclick = () => this.onShowMap(makes);
+    const curve = make("button", "FSC", row);
+    curve.title = "how far its half maps agree";
+    curve.onclick = () => this.onShowCurve(makes);
   }
 
   private row(key: string, command: string, note: string, running: boolean): HTMLLIElement {
@@ -68,7 +92,21 @@ export class CommandList {
 function end(row: HTMLLIElement): void {
   row.dataset.state = "ended";
   row.querySelector("small")!.textContent = "ended with the server";
+  row.querySelector("progress")?.remove();
   row.querySelector<HTMLButtonElement>(".cancel")!.hidden = true;
+}
+
+/** One line: what it said last, or how much there is to do. */
+function noteOf({ state, line, share, left }: Task): string {
+  if (state === "cancelled") return state;
+  if (state !== "running" || share === null) return line ? `${state}: ${line}` : state;
+  const rest = left === null ? "" : `, about ${duration(left)} left`;
+  return `${line.split(":")[0]}: ${Math.round(100 * share)} %${rest}`;
+}
+
+function duration(seconds: number): string {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
 /** A word as a shell takes it. */

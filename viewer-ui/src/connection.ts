@@ -1,12 +1,12 @@
 /** The job as the page sees it: asked for models, told of changes, and found again. */
 
-import { Answer, DensityMap, Job, LATENT, Task, readAnswer, readMap } from "./protocol";
+import { Answer, Curve, DensityMap, Job, LATENT, Task, readAnswer, readMap } from "./protocol";
 import { Transport } from "./transport";
 
 const AT_ONCE = 2; // questions under way; of the others only the newest is kept
 const TRIES = 3; // a question that ends the connection each time is not asked for ever
 const HEAD = 12; // bytes of a question before its numbers
-const HARMLESS = new Set(["nearest", "keep"]); // the same if they are done twice
+const HARMLESS = new Set(["nearest", "keep", "measure"]); // the same if they are done twice
 const LOST = "there is no connection to the server";
 const UNSURE = "the connection broke: see among the commands whether that was begun";
 const OUTDATED = "cryomix was changed meanwhile: load this page again";
@@ -125,8 +125,18 @@ export class Connection {
     return found;
   }
 
-  async mapNames(): Promise<string[]> {
-    return (await this.readJson<{ maps: string[] }>("maps")).maps;
+  /** Names of the groups of a column that has them, the largest first. */
+  async groups(name: string): Promise<string[]> {
+    return (await this.readJson<{ names: string[] }>("groups/" + encodeURIComponent(name))).names;
+  }
+
+  /** Maps that there are now, and those of which it is known how far their halves agree. */
+  rebuilt(): Promise<{ maps: string[]; curves: string[] }> {
+    return this.readJson("maps");
+  }
+
+  curve(name: string): Promise<Curve> {
+    return this.readJson("curves/" + encodeURIComponent(name));
   }
 
   async map(name: string): Promise<DensityMap> {

@@ -94,9 +94,10 @@ export class MapControls {
     try {
       const info = job.columns.find((each) => each.name === name);
       const values = info && (await connection.column(name));
+      const names = info?.kind === "named" ? await connection.groups(name) : [];
       if (this.wanted.shade !== wanted) return;
       this.shown.shade = wanted;
-      map.shade = info && values ? shadeOf(info, values) : null;
+      map.shade = info && values ? shadeOf(info, values, names) : null;
     } catch (error) {
       this.explorer.say(String(error), true);
     }
@@ -150,15 +151,15 @@ function firstAxes(job: Job): [string, string] {
   return ["pca1", second ?? "pca1"];
 }
 
-function shadeOf(info: ColumnInfo, values: Float32Array): Shade {
+function shadeOf(info: ColumnInfo, values: Float32Array, names: string[]): Shade {
   const most = values.reduce((largest, value) => (value > largest ? value : largest), -Infinity);
   if (info.kind === "angle") {
     const round = most > 180.5; // from 0, not from the middle
-    return { info, values, low: round ? 0 : -180, high: round ? 360 : 180 };
+    return { info, values, low: round ? 0 : -180, high: round ? 360 : 180, names };
   }
-  if (info.kind === "category") return { info, values, low: 1, high: Math.max(1, most) };
+  if (info.kind !== "number") return { info, values, low: 1, high: Math.max(1, most), names };
   const [low, high] = range(values, 0, 0.01);
-  return { info, values, low, high: high > low ? high : low + 1 };
+  return { info, values, low, high: high > low ? high : low + 1, names };
 }
 
 export function wireModel(explorer: Explorer): void {
@@ -181,6 +182,5 @@ export function wireModel(explorer: Explorer): void {
   for (const id of ["look", "tint", "reference", "beside"]) page.select(id).onchange = refresh;
   page.input("level").oninput = refresh;
   motion.onPins = refresh;
-  page.button("face").onclick = () => view.resetCamera();
   refresh();
 }

@@ -4,17 +4,22 @@ import { CommandList } from "./commandlist";
 import { Connection } from "./connection";
 import { MapControls, wireModel } from "./controls";
 import { Page, make, short } from "./dom";
+import { Domains } from "./domains";
+import { FscPanel } from "./fscplot";
 import { wireKeys } from "./keys";
 import { LatentMap } from "./latentmap";
-import { mapLegend, modelLegend } from "./legend";
+import { modelLegend } from "./legend";
+import { MapLegend } from "./maplegend";
 import { ModelView } from "./modelview";
 import { MotionPanel } from "./motion";
 import { Overlay } from "./overlay";
 import { Answer, Job } from "./protocol";
 import { renew } from "./renewal";
-import { wireSelection } from "./selectionpanel";
+import { hasClusters, showCount, wireSelection } from "./selectionpanel";
 import { wireTheme } from "./theme";
 import { mark, trace } from "./trace";
+import { TurnPanel } from "./turnpanel";
+import { wireMenu } from "./viewmenu";
 
 const FAR = 2; // times the usual reach: above, few particles are near
 const NEAR = 0.8;
@@ -26,6 +31,9 @@ export class Explorer {
   readonly motion: MotionPanel;
   readonly controls: MapControls;
   readonly overlay: Overlay;
+  private turns?: TurnPanel;
+  readonly curves: FscPanel;
+  private legend: MapLegend;
   onRenewed: () => void = () => {}; // `job` has other content
 
   onShow: (answer: Answer) => void = () => {};
@@ -40,7 +48,8 @@ export class Explorer {
   ) {
     page.element("explorer").hidden = page.element("panels").hidden = false;
     this.map = new LatentMap(page, page.element("map"), page.element("over"), job.particles);
-    this.view = new ModelView(page, page.element("model"), neutral.model);
+    const domains = new Domains(job.domains, neutral.model);
+    this.view = new ModelView(page, page.element("model"), neutral.model, domains);
     this.commands = new CommandList(page, connection);
     this.controls = new MapControls(this);
     const project = (latent: ArrayLike<number>) => this.controls.project(latent);
@@ -54,14 +63,19 @@ export class Explorer {
       project,
     );
     this.overlay = new Overlay(page, connection, this.view, (text) => this.say(text, true));
+    this.curves = new FscPanel(page, connection, (text) => this.say(text, true));
+    this.legend = new MapLegend(page, this.map);
     this.listen();
+    this.turns = new TurnPanel(this);
     wireModel(this);
+    wireMenu(this);
     wireSelection(this);
     wireKeys(this);
     wireTheme(page, () => {
       this.map.draw();
       this.view.refresh();
       this.overlay.draw();
+      this.curves.draw();
     });
     this.commands.renew(job);
     this.take(neutral);
@@ -74,6 +88,14 @@ export class Explorer {
   /** Once the first map is there. */
   async ready(): Promise<void> {
     await Promise.all([this.controls.showAxes(), this.overlay.refresh()]);
+    if (hasClusters(this.job)) await this.connection.column("cluster"); // to count the chosen ones
+  }
+
+  /** Neutral model and domains of a job that has changed. */
+  renewModel(neutral: Answer): void {
+    const { job, view } = this;
+    view.replace(neutral.model, new Domains(job.domains, neutral.model, view.domains));
+    this.turns?.renew();
   }
 
   /** One line about what was done, or why not. */
@@ -120,17 +142,24 @@ export class Explorer {
       this.controls.ask(x, y);
     };
     map.onDraw = () => {
-      mapLegend(page.element("legend"), map);
+      this.legend.update();
       mark("map");
     };
     map.selection.onChange = () => {
-      page.element("chosen").textContent = map.selection.count.toLocaleString("en");
+      void showCount(this);
       map.draw();
       this.onChoose();
     };
-    view.onColors = () => modelLegend(page.element("model-legend"), view, this.referenceName);
+    view.onColors = () => {
+      modelLegend(page.element("model-legend"), view, this.referenceName);
+      this.turns?.refresh();
+    };
     view.onDraw = () => mark("model");
+    this.overlay.onOffer = (names) => this.curves.offer(names);
+    this.overlay.onChoose = (name) => void this.curves.follow(name);
     this.commands.onDone = () => void this.overlay.refresh();
+    this.commands.onShowMap = (name) => void this.overlay.show(name);
+    this.commands.onShowCurve = (name) => void this.curves.open(name);
   }
 }
 

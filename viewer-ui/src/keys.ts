@@ -7,12 +7,15 @@ import { Tool } from "./latentmap";
 const KEYS: [string, string][] = [
   ["arrows", "on the map: move the place; on the molecule: turn it; with Shift: further"],
   ["+  −  0", "zoom, and back"],
+  ["X  Y  Z", "on the molecule: look from the positive end of an axis"],
+  ["C  [  ]  {  }", "on the molecule: cut it; front plane nearer, deeper; thinner, thicker"],
   ["D  L  R  P", "drag, lasso, rectangle, pan"],
-  ["Shift, Alt", "with a lasso or rectangle: add, take away"],
+  ["Shift, Alt", "with a lasso, a rectangle or the legend: add, take away"],
   ["A  B", "pin this place as A or B"],
   ["space", "play the path"],
   ["N", "choose the nearest particles"],
   ["Ctrl Z", "undo a selection"],
+  ["I", "choose all others instead"],
   ["Esc", "choose none"],
 ];
 const TOOLS: Record<string, Tool> = { d: "drag", l: "lasso", r: "rectangle", p: "pan" };
@@ -39,6 +42,7 @@ export function wireKeys({ page, map, motion, controls }: Explorer): void {
     else if (TOOLS[key]) controls.choose(TOOLS[key]);
     else if (key === "a" || key === "b") motion.pin(key);
     else if (key === "n") page.button("nearest").click();
+    else if (key === "i") map.selection.invert();
     else if (key === "escape") map.selection.clear();
     else if (key === " " && !target.matches("button, input")) motion.toggle();
     else return;

@@ -2,7 +2,7 @@
 
 import { Page } from "./dom";
 import { Drawing, Frame, SINGLE, Shade, countVisible, drawDots, drawSpots } from "./mapdrawing";
-import { Combine, Selection, insideOutline } from "./selection";
+import { Combine, Selection, combineOf, insideOutline } from "./selection";
 
 export type Tool = "drag" | "lasso" | "rectangle" | "pan";
 export interface Mark {
@@ -204,8 +204,8 @@ export class LatentMap implements Drawing {
     this.overlay.focus();
     this.overlay.setPointerCapture(event.pointerId);
     const [x, y] = this.at(event);
-    const combine = event.shiftKey ? "add" : event.altKey ? "remove" : "replace";
-    this.held = { x, y, pan: this.tool === "pan" || event.button > 0, combine };
+    const pan = this.tool === "pan" || event.button > 0;
+    this.held = { x, y, pan, combine: combineOf(event) };
     if (!this.held.pan && this.tool === "drag") this.moveCursor(...this.toPlace(x, y));
     if (!this.held.pan && this.tool !== "drag") this.outline = [[x, y]];
   }

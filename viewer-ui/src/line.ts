@@ -34,7 +34,10 @@ export class Line implements Transport {
     this.socket?.send(data);
   }
 
+  /** Only while the server is there: the address of whatever is read holds the token. */
   async read(path: string): Promise<ArrayBuffer> {
+    if (this.socket?.readyState !== WebSocket.OPEN)
+      throw new Error("there is no connection to the server");
     const response = await fetch(path);
     if (!response.ok) throw new Error(await response.text());
     return response.arrayBuffer();

@@ -1,6 +1,6 @@
 /** How particles are drawn: single dots where there are few, else counted per spot. */
 
-import { CATEGORIES, Rgb, cyclic, density, sequential } from "./colors";
+import { CATEGORIES, OTHERS, Rgb, cyclic, density, sequential } from "./colors";
 import { Page } from "./dom";
 import { ColumnInfo } from "./protocol";
 import { Selection } from "./selection";
@@ -10,6 +10,7 @@ export interface Shade {
   values: Float32Array;
   low: number;
   high: number;
+  names: string[]; // of groups, from 1; of those that are only numbered there is none
 }
 
 /** Part of the plane that is seen, in units of the axes. */
@@ -42,11 +43,17 @@ export function countVisible({ x, y, frame }: Drawing): number {
   return seen;
 }
 
+/** Whether it tells groups apart, and not numbers. */
+export function isGrouped(shade: Shade): boolean {
+  return shade.info.kind === "category" || shade.info.kind === "named";
+}
+
 /** The colour of a particle; none where it has no value. */
 function shadeColor(shade: Shade, i: number): Rgb | null {
   const value = shade.values[i];
   if (Number.isNaN(value)) return null;
-  if (shade.info.kind === "category") return CATEGORIES[(value - 1) % CATEGORIES.length];
+  if (shade.info.kind === "named" && value > shade.names.length) return OTHERS;
+  if (isGrouped(shade)) return CATEGORIES[(value - 1) % CATEGORIES.length];
   const t = (value - shade.low) / (shade.high - shade.low);
   return shade.info.kind === "angle" ? cyclic(t - Math.floor(t)) : sequential(t);
 }

@@ -1,28 +1,24 @@
 /** The molecule: one model, another beside or under it, a map over it, and arrows. */
 
-import {
-  AmbientLight,
-  DirectionalLight,
-  PerspectiveCamera,
-  Quaternion,
-  Scene,
-  Vector3,
-  WebGLRenderer,
-} from "three";
-import { TrackballControls } from "three/addons/controls/TrackballControls.js";
+import { AmbientLight, DirectionalLight, Scene, Vector3, WebGLRenderer } from "three";
+import { Axis, AxisMarks } from "./axismarks";
 import { Ball, distance, placeOf } from "./balls";
 import { Rgb, diverging, hexColor, motion } from "./colors";
 import { Page } from "./dom";
+import { Domains } from "./domains";
+import { Extent, Orbit } from "./orbit";
 import { Pace } from "./pace";
 import { DensityMap, Model } from "./protocol";
 import { Arrows, Quiver } from "./quiver";
+import { Slab } from "./slab";
 import { SurfaceFinder } from "./surfaces";
 
 export type Look = "spheres" | "surface";
-export type Tint = "plain" | "displacement" | "amplitude";
+export type Tint = "plain" | "displacement" | "amplitude" | "domain";
 export type Beside = "off" | "under" | "beside";
 const GRID = 64; // voxels along an edge, of the density of a model
 const COARSE = 0.5; // of the screen's resolution, while a slow machine draws what moves
+const FADED = 0.2;
 const BESIDE_ARROWS = 0.28; // size of the spheres, so that arrows are seen between them
 
 export class ModelView {
@@ -31,6 +27,8 @@ export class ModelView {
   beside: Beside = "off";
   level = 0.3; // of the largest density
   reference: Model | null = null;
+  placed: Model | null = null; // the model where it is drawn: with one domain held still, perhaps
+  axes: Axis[] = [];
   arrows: Arrows | null = null;
   most = 0; // end of the colour scale: Å, or share of the amplitude
   onDraw: () => void = () => {};
@@ -42,41 +40,42 @@ export class ModelView {
   private renderer: WebGLRenderer;
   private scene = new Scene();
   private side = new Scene();
-  private camera = new PerspectiveCamera(26, 1, 1, 100);
-  private controls: TrackballControls;
+  private extent: Extent = { middle: new Vector3(), reach: 10 };
+  readonly orbit: Orbit;
+  readonly slab = new Slab(this.extent);
   private moving: Ball;
+  private movingFaded: Ball;
   private still: Ball;
+  private stillFaded: Ball;
   private ghost: Ball;
   readonly quiver = new Quiver();
+  readonly axisMarks = new AxisMarks();
   private lights: DirectionalLight[] = [];
   private pace = new Pace(() => this.draw());
   private surfaces: SurfaceFinder;
   private frame = 0;
-  private middle = new Vector3();
-  private reach = 10;
   private solid = 1;
   private peak = 1;
   private top = 0; // largest displacement seen so far, so that colours do not jump about
 
   constructor(
-    private page: Page,
+    readonly page: Page,
     private canvas: HTMLCanvasElement,
     private neutral: Model,
+    public domains: Domains,
   ) {
     const count = neutral.amplitude.length;
     this.renderer = new WebGLRenderer({ canvas, antialias: devicePixelRatio < 1.5, alpha: true });
+    this.renderer.localClippingEnabled = true;
     this.moving = new Ball(count, 1);
+    this.movingFaded = new Ball(count, FADED);
     this.still = new Ball(count, 1);
-    this.ghost = new Ball(count, 0.2);
-    this.scene.add(
-      this.moving.points,
-      this.moving.mesh,
-      this.ghost.points,
-      this.ghost.mesh,
-      this.mapBall.mesh,
-      this.quiver,
-    );
-    this.side.add(this.still.points, this.still.mesh);
+    this.stillFaded = new Ball(count, FADED);
+    this.ghost = new Ball(count, FADED);
+    for (const ball of [this.moving, this.movingFaded, this.ghost])
+      this.scene.add(ball.points, ball.mesh);
+    this.scene.add(this.mapBall.mesh, this.quiver, this.axisMarks);
+    for (const ball of [this.still, this.stillFaded]) this.side.add(ball.points, ball.mesh);
     this.measure();
     for (const scene of [this.scene, this.side]) {
       const key = new DirectionalLight(0xffffff, 2.2);
@@ -84,42 +83,32 @@ export class ModelView {
       scene.add(new AmbientLight(0xffffff, 1.1), key, key.target);
     }
     this.surfaces = new SurfaceFinder(page.host.startWorker, () => this.draw());
-    this.controls = new TrackballControls(this.camera, canvas);
-    Object.assign(this.controls, {
-      rotateSpeed: 2.6,
-      staticMoving: true,
-      noPan: false,
-      keys: ["", "", ""], // it would hear them wherever they are typed
+    this.orbit = new Orbit(canvas, this.extent, () => this.draw());
+    canvas.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (this.orbit.key(event.key)) event.preventDefault();
     });
-    this.controls.addEventListener("change", () => this.draw());
-    this.resetCamera();
-    new ResizeObserver(() => {
-      this.controls.handleResize();
-      this.draw();
-    }).observe(canvas);
-    canvas.addEventListener("pointermove", () => this.spin());
-    canvas.addEventListener("wheel", () => this.spin(), { passive: true });
-    canvas.addEventListener("keydown", (event) => this.key(event));
     this.show(neutral);
   }
 
-  /** That of a job that has changed; the camera stays. */
-  replaceNeutral(neutral: Model): void {
+  /** Those of a job that has changed; the camera stays. */
+  replace(neutral: Model, domains: Domains): void {
     this.neutral = neutral;
+    this.domains = domains;
     this.top = 0;
     this.measure();
     this.show(this.model ?? neutral);
   }
 
   private measure(): void {
-    const { neutral, middle } = this;
+    const { neutral, extent } = this;
     const count = neutral.amplitude.length;
-    middle.set(0, 0, 0);
-    for (let i = 0; i < count; i++) middle.add(placeOf(neutral, i).divideScalar(count));
-    this.reach = 10;
+    extent.middle.set(0, 0, 0);
+    for (let i = 0; i < count; i++) extent.middle.add(placeOf(neutral, i).divideScalar(count));
+    extent.reach = 10;
     for (let i = 0; i < count; i++) {
-      const away = placeOf(neutral, i).distanceTo(middle) + 1.5 * neutral.width[i];
-      this.reach = Math.max(this.reach, away);
+      const away = placeOf(neutral, i).distanceTo(extent.middle) + 1.5 * neutral.width[i];
+      extent.reach = Math.max(extent.reach, away);
     }
     const sorted = neutral.amplitude.slice().sort();
     this.solid = sorted[Math.floor(0.8 * (sorted.length - 1))] || 1;
@@ -129,21 +118,9 @@ export class ModelView {
   /** Browsers keep few contexts. */
   close(): void {
     this.surfaces.close();
-    this.controls.dispose();
+    this.orbit.close();
     this.renderer.dispose();
     this.renderer.forceContextLoss();
-  }
-
-  resetCamera(): void {
-    const away = (this.reach * 1.06) / Math.sin((this.camera.fov * Math.PI) / 360);
-    this.controls.target.copy(this.middle);
-    this.camera.position.copy(this.middle).setZ(this.middle.z + away);
-    this.camera.up.set(0, 1, 0);
-    this.camera.near = Math.max(1, away - 3 * this.reach);
-    this.camera.far = away + 6 * this.reach;
-    this.camera.lookAt(this.middle);
-    this.controls.update();
-    this.draw();
   }
 
   /** Drawn with the next frame, however many models come before it. */
@@ -156,20 +133,39 @@ export class ModelView {
   }
   private due = 0;
 
+  /** What models are compared with. */
+  get compared(): Model {
+    return this.reference ?? this.neutral;
+  }
+
+  /** Of the domain that is held still. */
+  get fixedName(): string | null {
+    return this.domains.fixed?.name ?? null;
+  }
+
   /** After a change of model, look, colours or reference. */
   refresh(): void {
     const count = this.neutral.amplitude.length;
-    const reference = this.reference ?? this.neutral;
+    const reference = this.compared;
     // Of a job that has changed, some models come before others.
     if (this.model?.amplitude.length !== count || reference.amplitude.length !== count) return;
     const plain = hexColor(this.page.ink("--molecule"));
-    const colors = this.colors(this.model, reference);
-    this.fill(this.moving, this.model, colors, true);
+    const { domains } = this;
+    const model = (this.placed = domains.place(this.model, reference));
+    const colors = this.colors(model, reference);
     const gray = new Float32Array(3 * this.neutral.amplitude.length);
     for (let i = 0; i < gray.length; i++) gray[i] = plain[i % 3] / 255;
-    if (this.beside === "beside") this.fill(this.still, reference, gray, true);
-    this.fill(this.ghost, reference, gray, this.beside === "under");
-    this.quiver.set(this.arrows, this.reach);
+    const isFaded = domains.has("faded");
+    this.fill(this.moving, domains.only(model, "shown"), colors, true);
+    this.fill(this.movingFaded, domains.only(model, "faded"), colors, isFaded);
+    const shown = domains.only(reference, "shown"),
+      split = this.beside === "beside";
+    this.fill(this.still, shown, gray, split);
+    this.fill(this.stillFaded, domains.only(reference, "faded"), gray, split && isFaded);
+    this.fill(this.ghost, shown, gray, this.beside === "under");
+    const { arrows } = this;
+    const held = arrows && { ...arrows, to: domains.place(arrows.to, arrows.from) };
+    this.quiver.set(held, this.extent.reach, (i) => domains.seen(i) !== "hidden");
     this.onColors();
     this.draw();
   }
@@ -217,7 +213,9 @@ export class ModelView {
           ? plain
           : this.tint === "displacement"
             ? motion(change[i] / most)
-            : diverging(0.5 + (0.5 * change[i]) / most);
+            : this.tint === "domain"
+              ? (this.domains.color(i) ?? plain)
+              : diverging(0.5 + (0.5 * change[i]) / most);
       for (let c = 0; c < 3; c++) colors[3 * i + c] = rgb[c] / 255;
     }
     return colors;
@@ -233,9 +231,9 @@ export class ModelView {
 
   private orderSurface(ball: Ball, model: Model, color: Float32Array): void {
     const linear = color.map((value) => value ** 2.2); // as lights add up; the screen's are not
-    const half = 1.15 * this.reach,
+    const half = 1.15 * this.extent.reach,
       step = (2 * half) / (GRID - 1),
-      low = this.middle.clone().subScalar(half).toArray();
+      low = this.extent.middle.clone().subScalar(half).toArray();
     this.surfaces.order(ball, () => ({
       ...model,
       color: linear,
@@ -264,28 +262,10 @@ export class ModelView {
     return peak || 1;
   }
 
-  private spin(): void {
-    this.controls.update();
-  }
-
-  private key(event: KeyboardEvent): void {
-    const turn = { ArrowLeft: [0, 1], ArrowRight: [0, -1], ArrowUp: [1, 0], ArrowDown: [-1, 0] }[
-      event.key
-    ];
-    if (turn) {
-      const away = this.camera.position.clone().sub(this.middle);
-      const axis = turn[0]
-        ? new Vector3().crossVectors(this.camera.up, away).normalize()
-        : this.camera.up.clone().normalize();
-      const spin = new Quaternion().setFromAxisAngle(axis, -0.1 * (turn[0] + turn[1]));
-      this.camera.position.copy(away.applyQuaternion(spin).add(this.middle));
-      this.camera.up.applyQuaternion(spin);
-      this.camera.lookAt(this.middle);
-    } else if (event.key === "+" || event.key === "=") this.camera.position.lerp(this.middle, 0.1);
-    else if (event.key === "-") this.camera.position.lerp(this.middle, -0.1);
-    else if (event.key === "0") this.resetCamera();
-    else return;
-    event.preventDefault();
+  /** Axes that are drawn through the model. */
+  showAxes(axes: Axis[]): void {
+    this.axes = axes;
+    this.axisMarks.set(axes, this.extent.reach);
     this.draw();
   }
 
@@ -301,38 +281,51 @@ export class ModelView {
     const { clientWidth: w, clientHeight: h } = this.canvas;
     if (!w || !h) return;
     const sharp = Math.min(devicePixelRatio, 2);
-    this.renderer.setPixelRatio(this.pace.isCoarse() ? COARSE * sharp : sharp);
-    this.renderer.setSize(w, h, false);
-    const split = this.beside === "beside",
-      width = split ? w / 2 : w,
-      far = this.camera.position.distanceTo(this.middle);
-    this.camera.aspect = width / h;
-    // A narrow view must hold the whole molecule too.
-    this.camera.zoom = Math.min(1, this.camera.aspect);
-    this.camera.updateProjectionMatrix();
-    this.camera.updateMatrixWorld();
-    for (const light of this.lights)
-      light.position.set(0.35, 0.55, 0.85).applyQuaternion(this.camera.quaternion);
-    const haze = new Vector3(...hexColor(this.page.ink("--card"))).divideScalar(255);
-    for (const ball of [this.moving, this.still, this.ghost]) {
-      const { uniforms } = ball.points.material;
-      uniforms.height.value = h * this.renderer.getPixelRatio();
-      uniforms.haze.value = haze;
-      uniforms.depths.value.set(far - 0.4 * this.reach, far + 1.3 * this.reach);
-    }
-    this.renderer.autoClear = false;
-    this.renderer.setScissorTest(false);
-    this.renderer.setViewport(0, 0, w, h);
-    this.renderer.clear();
-    this.renderer.setScissorTest(split);
-    if (split) {
-      this.renderer.setViewport(0, 0, width, h);
-      this.renderer.setScissor(0, 0, width, h);
-      this.renderer.render(this.side, this.camera);
-      this.renderer.setViewport(width, 0, width, h);
-      this.renderer.setScissor(width, 0, width, h);
-    }
-    this.renderer.render(this.scene, this.camera);
+    this.render(w, h, this.pace.isCoarse() ? COARSE * sharp : sharp);
     this.onDraw();
+  }
+
+  /** The canvas with `ratio` as many pixels as the page gives it; to be read before the next frame. */
+  enlarged(ratio: number): HTMLCanvasElement {
+    const { clientWidth: w, clientHeight: h } = this.canvas;
+    this.render(w, h, ratio);
+    this.draw();
+    return this.canvas;
+  }
+
+  private render(w: number, h: number, ratio: number): void {
+    const { renderer, orbit, slab, extent } = this;
+    renderer.setPixelRatio(ratio);
+    renderer.setSize(w, h, false);
+    const split = this.beside === "beside",
+      width = split ? w / 2 : w;
+    orbit.fit(width / h);
+    slab.update(orbit.direction);
+    const far = orbit.camera.position.distanceTo(extent.middle);
+    for (const light of this.lights)
+      light.position.set(0.35, 0.55, 0.85).applyQuaternion(orbit.camera.quaternion);
+    const haze = new Vector3(...hexColor(this.page.ink("--card"))).divideScalar(255);
+    for (const ball of [this.moving, this.movingFaded, this.still, this.stillFaded, this.ghost]) {
+      const { uniforms } = ball.points.material;
+      uniforms.height.value = h * ratio;
+      uniforms.haze.value = haze;
+      uniforms.depths.value.set(far - 0.4 * extent.reach, far + 1.3 * extent.reach);
+      ball.cut(slab, orbit.camera.matrixWorldInverse);
+    }
+    this.mapBall.cut(slab, orbit.camera.matrixWorldInverse);
+    this.quiver.cut(slab);
+    renderer.autoClear = false;
+    renderer.setScissorTest(false);
+    renderer.setViewport(0, 0, w, h);
+    renderer.clear();
+    renderer.setScissorTest(split);
+    if (split) {
+      renderer.setViewport(0, 0, width, h);
+      renderer.setScissor(0, 0, width, h);
+      renderer.render(this.side, orbit.camera);
+      renderer.setViewport(width, 0, width, h);
+      renderer.setScissor(width, 0, width, h);
+    }
+    renderer.render(this.scene, orbit.camera);
   }
 }

@@ -6,7 +6,11 @@ import { ModelView } from "./modelview";
 import { DensityMap } from "./protocol";
 
 export class Overlay {
+  onChoose: (name: string) => void = () => {};
+  onOffer: (curves: string[]) => void = () => {};
   private shown: DensityMap | null = null;
+  private asked = 0; // lists
+  private wanted = ""; // to be shown with the next list
   constructor(
     private page: Page,
     private connection: Connection,
@@ -19,20 +23,32 @@ export class Overlay {
 
   /** The maps that there are now, each as it is now; the level stays. */
   async refresh(): Promise<void> {
+    const asked = ++this.asked;
     let names: string[];
+    let curves: string[];
     try {
-      names = await this.connection.mapNames();
+      ({ maps: names, curves } = await this.connection.rebuilt());
     } catch (error) {
       return this.fail(String(error));
     }
+    if (asked !== this.asked) return; // a newer list is on its way
     const before = this.page.select("overlay").value;
+    const next = this.wanted || before;
+    this.wanted = "";
     options(
       this.page.select("overlay"),
       [["", "none"], ...names.map((name) => [name, name] as [string, string])],
-      before,
+      next,
     );
     this.page.element("overlay-label").hidden = !names.length;
-    if (before) await this.choose(before);
+    this.onOffer(curves);
+    if (next) await this.choose(before);
+  }
+
+  /** Lay a map that was just made over the model. */
+  async show(name: string): Promise<void> {
+    this.wanted = name;
+    await this.refresh();
   }
 
   private async choose(before = ""): Promise<void> {
@@ -49,6 +65,7 @@ export class Overlay {
     if (map && name !== before) this.page.input("contour").valueAsNumber = map.contour / map.most;
     this.page.element("contour-label").hidden = !map;
     this.draw();
+    if (map) this.onChoose(name);
   }
 
   draw(): void {

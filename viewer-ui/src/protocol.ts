@@ -1,6 +1,6 @@
 /** The server as the page sees it: questions and answers in binary, everything else in JSON. */
 
-export type ColumnKind = "number" | "category" | "angle";
+export type ColumnKind = "number" | "category" | "angle" | "named";
 export interface ColumnInfo {
   name: string;
   title: string;
@@ -18,6 +18,9 @@ export interface Task {
   command: string;
   state: string;
   line: string;
+  makes: string | null; // name of the map that there is when it is done
+  share: number | null; // of what it counts now
+  left: number | null; // seconds
 }
 /** How far it has come; `written` is when the epoch ended, seconds since 1970. */
 export interface Training {
@@ -44,6 +47,7 @@ export interface Job {
   axes: { direction: number[]; offset: number }[];
   paths: Record<string, number[][]>;
   motions: Motion[];
+  domains: { name: string; inside: string }[]; // bits of the Gaussians
   training: Training | null; // null of a job that is trained
 }
 
@@ -93,6 +97,16 @@ export interface DensityMap {
   most: number;
   contour: number;
   value: Float32Array;
+}
+
+/** How far the half maps of a map agree; frequencies in 1/Å, resolutions in Å. */
+export interface Curve {
+  file: string;
+  frequency: number[];
+  fsc: (number | null)[];
+  masked: (number | null)[];
+  particles: (number | null)[];
+  resolution: { masked: number | null; unmasked: number | null };
 }
 
 export function readMap(bytes: ArrayBuffer): DensityMap {

@@ -28,7 +28,7 @@ export async function renew(explorer: Explorer, told: Job): Promise<void> {
 
 /** What is shown, decoded anew; false if the job has changed again meanwhile. */
 async function renewModels(explorer: Explorer, version: number): Promise<boolean> {
-  const { job, connection, motion, view } = explorer;
+  const { job, connection, motion } = explorer;
   const current = motion.current;
   const { a, b } = motion.pins;
   const modelAt = (latent?: ArrayLike<number>): Promise<Answer> | null =>
@@ -40,7 +40,7 @@ async function renewModels(explorer: Explorer, version: number): Promise<boolean
     modelAt(b?.answer.latent),
   ]);
   if (job.version !== version) return false;
-  view.replaceNeutral(neutral.model);
+  explorer.renewModel(neutral);
   if (motion.current === current) explorer.take(shown ?? neutral);
   motion.renew(atA, atB);
   return true;

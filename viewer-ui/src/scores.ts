@@ -91,7 +91,7 @@ class Chart {
     this.small = canvas.height < 8 * size;
     this.letter = this.small ? 0.85 * size : size;
     this.left = this.small ? 0.3 * size : 3.5 * size;
-    this.top = this.small ? 0.6 * size : 1.2 * size;
+    this.top = (this.small ? 1 : 1.2) * size;
     this.width = canvas.width - this.left - 8 * this.letter;
     this.height = canvas.height - this.top - (this.small ? 0.6 : 2.4) * size;
     this.low = Math.min(...values);

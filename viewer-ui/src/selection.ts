@@ -1,25 +1,50 @@
 /** Which particles are chosen, with every earlier choice. */
 
 export type Combine = "replace" | "add" | "remove";
+
+/** How particles were chosen, where that was by one column: by its groups, or between two values. */
+export interface Rule {
+  column: string;
+  groups?: number[];
+  low?: number | null;
+  high?: number | null;
+}
+interface State {
+  chosen: Uint8Array;
+  rule: Rule | null;
+}
+
+export function combineOf(event: { shiftKey: boolean; altKey: boolean }): Combine {
+  return event.shiftKey ? "add" : event.altKey ? "remove" : "replace";
+}
+
 const REMEMBERED = 50;
 
 export class Selection {
   chosen: Uint8Array;
   count = 0;
+  rule: Rule | null = null; // of what is chosen now
   onChange: () => void = () => {};
-  private before: Uint8Array[] = [];
+  private before: State[] = [];
 
   constructor(private particles: number) {
     this.chosen = new Uint8Array(particles);
   }
 
-  apply(found: Uint8Array, how: Combine): void {
+  apply(found: Uint8Array, how: Combine, rule: Rule | null = null): void {
     const next = how === "replace" ? found : this.chosen.slice();
     if (how === "add") for (let i = 0; i < next.length; i++) next[i] |= found[i];
     if (how === "remove") for (let i = 0; i < next.length; i++) next[i] &= 1 - found[i];
-    this.before.push(this.chosen);
+    this.before.push({ chosen: this.chosen, rule: this.rule });
     if (this.before.length > REMEMBERED) this.before.shift();
-    this.set(next);
+    this.set(next, combined(this.rule, rule, how));
+  }
+
+  invert(): void {
+    this.apply(
+      this.chosen.map((one) => 1 - one),
+      "replace",
+    );
   }
 
   clear(): void {
@@ -30,22 +55,51 @@ export class Selection {
   reset(particles: number): void {
     this.particles = particles;
     this.before = [];
-    this.set(new Uint8Array(particles));
+    this.set(new Uint8Array(particles), null);
   }
 
   undo(): boolean {
     const last = this.before.pop();
-    if (last) this.set(last);
+    if (last) this.set(last.chosen, last.rule);
     return last !== undefined;
   }
 
-  private set(next: Uint8Array): void {
+  private set(next: Uint8Array, rule: Rule | null): void {
     this.chosen = next;
+    this.rule = rule;
     let count = 0;
     for (let i = 0; i < next.length; i++) count += next[i];
     this.count = count;
     this.onChange();
   }
+}
+
+/** Groups of one column stay a rule when others of them come or go; all else is rows. */
+function combined(old: Rule | null, rule: Rule | null, how: Combine): Rule | null {
+  if (how === "replace" || !rule) return how === "replace" ? rule : null;
+  if (!old?.groups || !rule.groups || old.column !== rule.column) return null;
+  const named = new Set(rule.groups);
+  const kept = old.groups.filter((group) => !named.has(group));
+  const groups = how === "add" ? [...kept, ...rule.groups].sort((a, b) => a - b) : kept;
+  return groups.length ? { column: rule.column, groups } : null;
+}
+
+/** Particles of one group. */
+export function inGroup(values: Float32Array, group: number): Uint8Array {
+  const found = new Uint8Array(values.length);
+  for (let i = 0; i < values.length; i++) found[i] = values[i] === group ? 1 : 0;
+  return found;
+}
+
+/** Particles between two values, both included; null is no bound. */
+export function between(values: Float32Array, low: number | null, high: number | null): Uint8Array {
+  // Rounded as the values are: a bound that is the value of a particle takes it.
+  const least = low === null ? -Infinity : Math.fround(low);
+  const most = high === null ? Infinity : Math.fround(high);
+  const found = new Uint8Array(values.length);
+  for (let i = 0; i < values.length; i++)
+    found[i] = values[i] >= least && values[i] <= most ? 1 : 0;
+  return found;
 }
 
 const BANDS = 256; // of the outline's height: each knows the few edges that cross it

@@ -1,7 +1,8 @@
 /** What is done with the chosen particles: more of them, a file, a map. */
 
 import type { Explorer } from "./explorer";
-import { packRows, unpackRows } from "./protocol";
+import { countGroups } from "./maplegend";
+import { Job, packRows, unpackRows } from "./protocol";
 
 const SCENE =
   "for ChimeraX: models and arrows, from the mean of all particles to the mean of these; then open show.cxc";
@@ -10,6 +11,7 @@ export function wireSelection(explorer: Explorer): void {
   const { page, map } = explorer;
   page.button("undo").onclick = () => map.selection.undo();
   page.button("clear").onclick = () => map.selection.clear();
+  page.button("invert").onclick = () => map.selection.invert();
   page.button("nearest").onclick = () => void chooseNearest(explorer);
   page.button("keep").onclick = () => void send(explorer, "keep");
   page.button("rebuild").onclick = () => void send(explorer, "rebuild");
@@ -25,6 +27,28 @@ async function chooseNearest(explorer: Explorer): Promise<void> {
   else map.selection.apply(unpackRows(found.rows, job.particles), "replace");
 }
 
+export function hasClusters(job: Job): boolean {
+  return job.columns.some((column) => column.name === "cluster");
+}
+
+/** How many there are, and of which clusters. */
+export async function showCount({ page, map, connection, job }: Explorer): Promise<void> {
+  const { selection } = map;
+  page.element("chosen").textContent = selection.count.toLocaleString("en");
+  const note = page.element("of-clusters");
+  note.textContent = "";
+  if (!selection.count || !hasClusters(job)) return;
+  const chosen = selection.chosen;
+  const values = await connection.column("cluster");
+  if (selection.chosen !== chosen) return; // others were chosen meanwhile
+  const most = values.reduce((largest, value) => (value > largest ? value : largest), 1);
+  const count = countGroups(values, chosen, most);
+  const parts = Array.from(count.entries()).filter(([group, n]) => group && n);
+  note.textContent =
+    "cluster " + parts.map(([group, n]) => `${group}: ${n.toLocaleString("en")}`).join(" · ");
+  note.title = note.textContent;
+}
+
 async function send(explorer: Explorer, what: "keep" | "rebuild"): Promise<void> {
   const { page, connection, commands, map, job } = explorer;
   const name = page.input("name").value.trim();
@@ -35,7 +59,9 @@ async function send(explorer: Explorer, what: "keep" | "rebuild"): Promise<void>
     return explorer.say("give the selection a name", true);
   }
   explorer.say("writing …");
-  const done = await connection.act({ do: what, name, rows: packRows(map.selection.chosen) });
+  const { chosen, rule } = map.selection;
+  const rest = what === "keep" && page.input("rest").checked;
+  const done = await connection.act({ do: what, name, rows: packRows(chosen), rule, rest });
   if (done.error) return explorer.say(done.error, true);
   explorer.say(
     what === "keep"
@@ -43,5 +69,5 @@ async function send(explorer: Explorer, what: "keep" | "rebuild"): Promise<void>
       : "started; see the commands",
   );
   commands.add(done.scene, SCENE);
-  if (what === "keep") commands.add(done.command, "written");
+  if (what === "keep") for (const each of done.commands) commands.add(each, "written");
 }

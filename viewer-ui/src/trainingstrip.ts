@@ -17,7 +17,9 @@ export class TrainingStrip {
     const draw = () => this.draw();
     new ResizeObserver(draw).observe(this.canvas);
     page.button("theme").addEventListener("click", draw);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+    const system = matchMedia("(prefers-color-scheme: dark)");
+    system.addEventListener("change", draw);
+    page.onClose(() => system.removeEventListener("change", draw));
   }
 
   /** Of the job as it is now; a job that is trained has no strip. */

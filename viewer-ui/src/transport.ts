@@ -8,7 +8,7 @@ export interface Transport {
   onWait: (told: string) => void;
   start(): void;
   send(data: string | ArrayBuffer): void;
-  /** What is read by name: `history`, `maps`, `columns/NAME`, `maps/NAME`. */
+  /** What is read by name: `history`, `maps`, and `columns/`, `groups/`, `maps/`, `curves/` with a name. */
   read(path: string): Promise<ArrayBuffer>;
   /** See at once whether anybody is there. */
   now(): void;

@@ -48,8 +48,8 @@ def analyze(
     a ring), along the particles themselves; rows are latents. populations.csv says how many
     particles are where along that path, and the free energy. Of each domain it writes
     localized_NAME.npy (latent directions that move it alone), coordinate_NAME.npy (how far each
-    particle went, Å), trajectories/localized_NAME.npy and domains.json: rotation, axis, hinge and
-    shift.
+    particle went, Å), domain_NAME.npy (its Gaussians), trajectories/localized_NAME.npy and
+    domains.json: rotation, axis, hinge and shift.
 
         cryomix analyze job
         cryomix analyze job --clusters 6 --domain arm.mrc --domain foot.mrc

@@ -84,6 +84,7 @@ def localize_into(
         for name, inside in domains.items()
     }
     for name, each in found.items():
+        write_array(job.domain_members(name), domains[name].numpy())
         write_array(job.localized(name), each.direction.numpy())
         write_array(job.domain_coordinate(name), each.coordinate.numpy())
         write_array(job.localized_path(name), each.path.numpy())

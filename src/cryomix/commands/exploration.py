@@ -1,35 +1,40 @@
 """What the explorer shows of a job, read from its folder; what is not there is left out."""
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryomix.errors import CheckpointError
+from cryomix.errors import CheckpointError, CryomixError
 
 if TYPE_CHECKING:
     import numpy as np
-    from jaxtyping import Float, Int64
+    from jaxtyping import Bool, Float, Int64
 
     from cryomix.files.job import JobFolder
     from cryomix.fitting.trained_model import TrainedModel
-    from cryomix.viewer.exploration import Column, Decoding, Exploration, LocalMotion, Traces
+    from cryomix.viewer.exploration import (
+        Column,
+        Decoding,
+        Exploration,
+        LocalMotion,
+        Rule,
+        Traces,
+    )
     from cryomix.viewer.latent_axes import LatentAxes
 
-_TITLES = {
-    "rlnDefocusU": "defocus U, Å",
-    "rlnAngleRot": "viewing direction: azimuth, °",
-    "rlnAngleTilt": "viewing direction: tilt, °",
-    "rlnAnglePsi": "in-plane angle, °",
-}
-_GOES_ROUND = {"rlnAngleRot", "rlnAnglePsi", "rlnDefocusAngle"}
 _PART = ".*.part"  # files that have not taken their names yet
 _ENDS = (1, 99)  # percentiles that a slider goes between
 
 
-def read_exploration(job: "JobFolder", before: "LatentAxes | None" = None) -> "Exploration":
-    """All that can be seen of `job`.
+def read_exploration(
+    job: "JobFolder",
+    before: "LatentAxes | None" = None,
+    domains: "Mapping[str, Bool[np.ndarray, 'gaussians']] | None" = None,
+) -> "Exploration":
+    """All that can be seen of `job`; `domains` are shown beside those that it has.
 
     While it is being trained its principal components have the signs that they had `before`.
 
@@ -38,7 +43,7 @@ def read_exploration(job: "JobFolder", before: "LatentAxes | None" = None) -> "E
     CheckpointError
         If a file of it is malformed, or has not one row per particle.
     """
-    from cryomix.commands.rebuilt_maps import find_maps
+    from cryomix.commands.rebuilt_maps import find_curves, find_maps
     from cryomix.files.checkpoint import read_array
     from cryomix.files.training import read_history, read_latents, read_model
     from cryomix.viewer.exploration import Exploration
@@ -46,7 +51,7 @@ def read_exploration(job: "JobFolder", before: "LatentAxes | None" = None) -> "E
     # Traces before anything is read: what is written meanwhile is a change.
     seen = Exploration(
         job.path, partial(read_history, job), JobDesk(job), traces=_look(job),
-        look=partial(_look, job), again=partial(read_exploration, job),
+        look=partial(_look, job), again=partial(read_exploration, job, domains=domains),
     )  # fmt: skip
     if not (job.model.is_file() and job.latents.is_file()):
         return _add_unfinished(seen, job, before)
@@ -60,7 +65,9 @@ def read_exploration(job: "JobFolder", before: "LatentAxes | None" = None) -> "E
         columns=tuple(_columns(job, decoding)),
         paths={k: path for k, path in paths.items() if path.ndim == 2 and path.shape[1] == size},
         motions=_read_motions(job),
+        domains=_read_domains(job, len(decoding.neutral)) | dict(domains or {}),
         maps=partial(find_maps, job),
+        curves=partial(find_curves, job),
     )
 
 
@@ -101,7 +108,8 @@ def _look(job: "JobFolder") -> "Traces":
     """
     from cryomix.viewer.exploration import Traces
 
-    once = [job.model, job.latents, job.latent_std, job.information, job.domain_motions]
+    once = [job.model, job.latents, job.latent_std, job.information, job.image_score]
+    once.append(job.domain_motions)
     results = [*once, *job.analysis.rglob("*.npy"), *job.path.glob("particles.*")]
     if not job.model.is_file():  # the last result of a training; till then its state is looked at
         results = [job.training_state]
@@ -120,7 +128,31 @@ class JobDesk:
         self._job = job
         self._source = _particle_file(job)
 
-    def keep(self, name: str, rows: "Int64[np.ndarray, 'selected']") -> str:
+    def condition(self, rule: "Rule", rows: "Int64[np.ndarray, 'selected']") -> str | None:
+        """The rule as ``--select`` takes it; None where that does not choose these very rows.
+
+        The page compares rounded numbers, and shows some that ``--select`` has no name for.
+        """
+        from cryomix.commands.selection import select_particles
+
+        if rule.groups:
+            text = f"{rule.column}:{','.join(map(str, rule.groups))}"
+        elif rule.low is not None and rule.low == rule.high:
+            text = f"{rule.column}={rule.low:.17g}"
+        else:
+            bounds = ((">=", rule.low), ("<=", rule.high))
+            text = " and ".join(
+                f"{rule.column}{sign}{bound:.9g}" for sign, bound in bounds if bound is not None
+            )
+        try:
+            chosen = select_particles(self._job, [text]).nonzero()[0]
+        except CryomixError:
+            return None
+        return text if len(chosen) == len(rows) and bool((chosen == rows).all()) else None
+
+    def keep(
+        self, name: str, rows: "Int64[np.ndarray, 'selected']", condition: str | None = None
+    ) -> str:
         """Write ``selections/NAME.npy``, the rows, and those particles, if the job has their file.
 
         What comes back is the command that writes these particles, or else that rebuilds their map.
@@ -136,14 +168,14 @@ class JobDesk:
                 raise OutputError(f"{kept}: there is a selection of this name; choose another")
         write_array(kept, rows)
         if self._source is None:
-            return shlex.join(["cryomix", *self.rebuild(name)])
+            return shlex.join(["cryomix", *self.rebuild(name, condition)])
         kind = self._source.suffix
         particles = self._job.selections / f"{name}{kind}"
         if not particles.exists():
             write_particles(self._source, particles, rows=rows)
         return shlex.join(
             ["cryomix", "export", str(self._job.path), "--to", kind.removeprefix("."), "-o",
-             str(particles), "--select", f"rows:{kept}"]
+             str(particles), "--select", condition or f"rows:{kept}"]
         )  # fmt: skip
 
     def scene(self, name: str) -> str:
@@ -163,18 +195,24 @@ class JobDesk:
              "-o", str(self._job.selections / f"{name}.scene")]
         )  # fmt: skip
 
-    def rebuild(self, name: str) -> list[str]:
+    def rebuild(self, name: str, condition: str | None = None) -> list[str]:
         """Arguments of ``cryomix reconstruct`` for the selection of this name."""
         from cryomix.errors import OutputError
 
         out = self._job.selections / name
         if any(out.glob("*.mrc")):
             raise OutputError(f"{out}: there are maps of this name; choose another")
-        select = f"rows:{self._rows(name)}"
+        select = condition or f"rows:{self._rows(name)}"
         return [
             "reconstruct", str(self._job.path), "--select", select, "--no-clusters",
             "-o", str(out),
         ]  # fmt: skip
+
+    def map_name(self, name: str) -> str:
+        """Under which that map is listed."""
+        from cryomix.commands.rebuilt_maps import name_of_selection
+
+        return name_of_selection(name)
 
     def clear(self, name: str) -> None:
         """Take away what ``cryomix reconstruct`` wrote of this selection before it was stopped."""
@@ -224,10 +262,11 @@ def _make_decoding(
 
 def _columns(job: "JobFolder", decoding: "Decoding") -> "list[Column]":
     """Axes first, then what particles are coloured by."""
+    source = _particle_file(job)
     return [
         *_axis_columns(job, decoding),
         *_found_columns(job, decoding),
-        *_file_columns(_particle_file(job)),
+        *_file_columns(source),
     ]
 
 
@@ -270,7 +309,10 @@ def _found_columns(job: "JobFolder", decoding: "Decoding") -> "list[Column]":
         spread = (std**2).mean(axis=1) ** 0.5
         title = "uncertainty, r.m.s. over the latents"
         found.append(Column("uncertainty", title, "number", partial(_as_float, spread)))
-    numbers = {"information": (job.information, "information in the image, nats")}
+    numbers = {
+        "information": (job.information, "information in the image, nats"),
+        "image_score": (job.image_score, "score of the image"),
+    }
     for path in sorted(job.analysis.glob("coordinate_*.npy")):
         domain = path.stem.removeprefix("coordinate_")
         numbers[path.stem] = (path, f"{domain}: how far it has gone, Å")
@@ -282,22 +324,9 @@ def _found_columns(job: "JobFolder", decoding: "Decoding") -> "list[Column]":
 
 
 def _file_columns(source: Path | None) -> "list[Column]":
-    """Columns of the user's own; they are read when they are asked for."""
-    from cryomix.files.particle_file import number_columns, read_column
-    from cryomix.viewer.exploration import Column
+    from cryomix.commands.particle_columns import find_columns
 
-    if source is None:
-        return []
-    labels = [name for name in number_columns(source) if not name.startswith("cryomix")]
-    return [
-        Column(
-            label,
-            _TITLES.get(label, label),
-            "angle" if label in _GOES_ROUND else "number",
-            partial(read_column, source, label),
-        )
-        for label in sorted(labels, key=lambda label: (label not in _TITLES, label))
-    ]
+    return [] if source is None else find_columns(source)
 
 
 def _place_along(decoding: "Decoding", axis: int) -> "Float[np.ndarray, 'particles']":
@@ -339,3 +368,22 @@ def _read_motions(job: "JobFolder") -> "tuple[LocalMotion, ...]":
             way = read_array(direction)[0].astype("f4") / motion.inside
             found.append(LocalMotion(motion.name, way.astype("f4"), float(low), float(high)))
     return tuple(found)
+
+
+def _read_domains(job: "JobFolder", gaussians: int) -> "dict[str, Bool[np.ndarray, 'gaussians']]":
+    from cryomix.files.checkpoint import read_array
+    from cryomix.files.domain_motions import read_domain_motions
+
+    found = {}
+    for motion in read_domain_motions(job.domain_motions):
+        path = job.domain_members(motion.name)
+        if not path.is_file():  # an analysis of an earlier version
+            continue
+        inside = read_array(path)
+        if inside.shape != (gaussians,) or inside.dtype.kind != "b":
+            raise CheckpointError(
+                f"{path}: must hold true or false for each of {gaussians} Gaussians, got "
+                f"{inside.dtype} of shape {inside.shape}"
+            )
+        found[motion.name] = inside
+    return found

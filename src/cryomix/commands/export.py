@@ -48,7 +48,7 @@ def export(
 
     - `cluster:1,3`: in one of these clusters
     - `latent1>0.5`: a comparison (<, <=, >, >=, =, !=) of latent1 …, std1 …, pca1 …, umap1 …,
-      information, informative, or a column of the particles
+      information, informative, image_score, or a column of the particles
     - `nearest:500:axis1:4`: the 500 nearest to point 4 of path axis1
     - `within:0.3:axis1:4`: no farther from it, in latent units
     - `lasso:umap1:umap2:drawn.json`: in an outline of two values, a file (.json, .csv, .npy) of

@@ -1,5 +1,6 @@
 """What is going on: a bar on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cryomix.commands.device import is_quiet
 
-_LINE_EVERY = 10.0  # seconds
+# Seconds between lines; the explorer asks for more of them than a log should have.
+_LINE_EVERY = float(os.environ.get("CRYOMIX_LINE_SECONDS", "10"))
 
 
 class Count(Protocol):

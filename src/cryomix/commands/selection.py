@@ -100,6 +100,7 @@ def read_values(job: "JobFolder", name: str) -> "Float[np.ndarray, 'particles']"
     files = {
         "latent": job.latents, "std": job.latent_std, "pca": job.pca, "umap": job.umap,
         "information": job.information, "informative": job.informative, "cluster": job.clusters,
+        "image_score": job.image_score,
     }  # fmt: skip
     if kind not in files or (numbered is None) != (kind not in _COLUMNS):
         return read_column(find_particles(job), name)

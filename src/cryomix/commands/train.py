@@ -50,9 +50,9 @@ def train(
 ) -> None:
     """Learn what varies: a latent per particle and a model per latent.
 
-    Writes latents.npy with latent_std.npy, latent_covariance.npy, information.npy and
-    informative.npy, particles.star, model.safetensors and history.csv. Stops by itself when
-    particles that were held out no longer gain.
+    Writes latents.npy with latent_std.npy, latent_covariance.npy, information.npy,
+    informative.npy and image_score.npy, particles.star, model.safetensors and history.csv. Stops
+    by itself when particles that were held out no longer gain.
 
         cryomix train particles.star --neutral neutral/gaussians.safetensors -o job
         cryomix train particles.star --neutral neutral -o job --latent-dim 2 --vary amplitudes

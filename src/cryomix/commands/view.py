@@ -4,6 +4,7 @@ import sys
 import threading
 import webbrowser
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -15,6 +16,9 @@ from cryomix.options import RuntimeOptions
 if TYPE_CHECKING:
     from socket import socket
     from types import ModuleType
+
+    import numpy as np
+    from jaxtyping import Bool
 
     from cryomix.files.job import JobFolder
 
@@ -34,6 +38,14 @@ def view(
     browser: Annotated[
         bool, Parameter(help="open the page; without, its address is only printed")
     ] = True,
+    domain: Annotated[
+        tuple[Path, ...],
+        Parameter(
+            help="mask of a domain (MRC), or numbers of its Gaussians (.npy), to colour, fade or "
+            "hold still; may be given again. Those of `analyze` are there without",
+            show_default=False,
+        ),
+    ] = (),
     seed: Seed = 0,
     runtime: Annotated[RuntimeOptions, Flat] = _RUNTIME,
 ) -> None:
@@ -49,6 +61,7 @@ def view(
 
         cryomix view job
         cryomix view job --no-browser --port 8765
+        cryomix view job --domain arm.mrc --domain foot.mrc
         cryomix view job --new-address
     """
     from cryomix.commands.device import prepare_device
@@ -62,7 +75,7 @@ def view(
     # One model at a time: more threads would wait for each other, and for the browser.
     prepare_device(replace(runtime, threads=runtime.threads or 1))
 
-    exploration = read_exploration(folder)
+    exploration = read_exploration(folder, domains=_read_given(folder, domain))
     listener, token = _listen(folder, port, is_new=new_address)
     port = listener.getsockname()[1]
     address = f"http://127.0.0.1:{port}/{token}/"
@@ -72,6 +85,23 @@ def view(
         # In a thread, because a browser in the terminal would hold up the server.
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     server.make_server(server.make_app(exploration, token)).run(sockets=[listener])
+
+
+def _read_given(
+    job: "JobFolder", paths: tuple[Path, ...]
+) -> "dict[str, Bool[np.ndarray, 'gaussians']]":
+    from cryomix.commands.domains import read_domains
+    from cryomix.commands.record import read_source
+    from cryomix.errors import CheckpointError
+    from cryomix.files.training import read_model
+
+    if not paths:
+        return {}
+    if not job.model.is_file():
+        raise CheckpointError(f"{job.path}: --domain needs a job that has been trained")
+    neutral = read_model(job.model).decoder.neutral
+    inside = read_domains(paths, neutral, read_source(job)[1])
+    return {name: each.numpy() for name, each in inside.items()}
 
 
 def _listen(job: "JobFolder", port: int | None, *, is_new: bool) -> "tuple[socket, str]":

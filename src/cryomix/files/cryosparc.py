@@ -125,21 +125,6 @@ def read_poses(path: Path) -> Poses:
     return _poses(table)
 
 
-def read_column(path: Path, name: str) -> Float64[np.ndarray, "particles"]:
-    """One field of one number per particle.
-
-    Raises
-    ------
-    MissingColumnError
-        If there is none of this name.
-    InputFileError
-        If it does not hold one finite number per particle.
-    """
-    table = read_table(path, (name,))
-    table.require((name,))
-    return table.numbers(name)[:, 0]
-
-
 def write_particles(
     source: Path,
     out: Path,

@@ -17,6 +17,7 @@ from cryomix.files.atomic import write_atomically
 UID = "uid"
 _PASSTHROUGH = "*passthrough_particles*.cs"
 _COMPRESSED = b"CSDAT"
+_ROWS_AT_ONCE = 2**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +152,34 @@ def read_table(path: Path, wanted: Sequence[str]) -> CryosparcTable:
     return CryosparcTable(path, rows, own, tuple(notes))
 
 
+def read_fields(path: Path) -> "dict[str, np.dtype[np.generic]]":
+    """Names and types of the fields of one file, of which only the head is read."""
+    dtype = _read_header(path).dtype
+    return {name: dtype[name] for name in dtype.names or ()}
+
+
+def read_field(path: Path, name: str) -> Iterator[Shaped[np.ndarray, "rows *width"]]:
+    """A field of one file, some rows at a time, so that the file is never held in memory."""
+    header = _read_header(path)
+    try:
+        _require_size(path, header)
+        with path.open("rb") as file:
+            file.seek(header.data_offset)
+            for start in range(0, header.rows, _ROWS_AT_ONCE):
+                count = min(_ROWS_AT_ONCE, header.rows - start)
+                rows = np.fromfile(file, header.dtype, count)
+                if len(rows) != count:
+                    raise InputFileError(f"{path}: has become shorter while it was read")
+                yield rows[name].copy()
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
 def read_rows(path: Path) -> Shaped[np.ndarray, "rows"]:
     """All rows of one file as a structured array; nothing is unpickled."""
     header = _read_header(path)
     try:
-        found = path.stat().st_size
-        if found != header.file_bytes:
-            size = "truncated" if found < header.file_bytes else "longer than it should be"
-            raise InputFileError(
-                f"{path}: {size}: its header promises {header.rows} rows in {header.file_bytes} "
-                f"bytes, there are {found}"
-            )
+        _require_size(path, header)
         rows = np.fromfile(path, header.dtype, header.rows, offset=header.data_offset)
     except OSError as error:
         raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -206,6 +224,16 @@ def _has_uid(dtype: "np.dtype[np.void]") -> bool:
 
 def _names(rows: Shaped[np.ndarray, "rows"]) -> tuple[str, ...]:
     return rows.dtype.names or ()
+
+
+def _require_size(path: Path, header: ArrayHeader) -> None:
+    found = path.stat().st_size
+    if found != header.file_bytes:
+        size = "truncated" if found < header.file_bytes else "longer than it should be"
+        raise InputFileError(
+            f"{path}: {size}: its header promises {header.rows} rows in {header.file_bytes} "
+            f"bytes, there are {found}"
+        )
 
 
 def _read_header(path: Path) -> ArrayHeader:

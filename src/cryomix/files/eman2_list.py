@@ -12,6 +12,7 @@ from jaxtyping import Float64, Int64
 
 from cryomix.errors import InputFileError, MissingColumnError
 from cryomix.files.atomic import write_atomically
+from cryomix.files.text_column import TextColumn, TextNumbers
 
 _LONGEST_LINE = 2**20
 _MOST_BRACKETS = 200  # of one row's JSON, which bounds how deep it nests
@@ -95,6 +96,20 @@ class ImageList:
                 raise self.malformed(row, f"{key} must be a finite number, got {value!r:.40}")
             values[row] = value
         return values
+
+    def texts(self, key: str) -> TextColumn:
+        """What each row says under a key, as text; nothing where it says nothing."""
+        numbers = TextNumbers(self.path, key)
+        said = (self.record(row).get(key, "") for row in range(len(self)))
+        return numbers.column([numbers.of(str(value) for value in said)])
+
+    def columns_of_numbers(self) -> dict[str, bool]:
+        """Keys of the first row with one value: whether each is a number, rather than a text."""
+        first = self.record(0) if len(self) else {}
+        single = {
+            key: value for key, value in first.items() if isinstance(value, str | int | float)
+        }
+        return {key: not isinstance(value, str | bool) for key, value in single.items()}
 
     def malformed(self, row: int, what: str) -> InputFileError:
         """An error that names a row, from 1."""

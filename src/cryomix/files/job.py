@@ -82,6 +82,11 @@ class JobFolder:
         return self.path / "informative.npy"
 
     @property
+    def image_score(self) -> Path:
+        """(particles,) float32: how well the model at its latent explains each image."""
+        return self.path / "image_score.npy"
+
+    @property
     def latent_covariance(self) -> Path:
         """Covariance of the error of each particle's latent."""
         return self.path / "latent_covariance.npy"
@@ -174,6 +179,10 @@ class JobFolder:
     def domain_coordinate(self, mask_name: str) -> Path:
         """How far each particle has gone along the motion of a domain, Å."""
         return self.analysis / f"coordinate_{mask_name}.npy"
+
+    def domain_members(self, name: str) -> Path:
+        """Which Gaussians are in a domain: true or false for each."""
+        return self.analysis / f"domain_{name}.npy"
 
     @property
     def domain_motions(self) -> Path:

@@ -9,12 +9,15 @@ from jaxtyping import Float, Int64, Shaped
 from cryomix.errors import InputFileError, OutputError
 from cryomix.files import (
     cryosparc,
+    cryosparc_columns,
     eman2,
     eman2_latents,
     relion,
     relion_latents,
     relion_table,
+    star_column,
 )
+from cryomix.files.text_column import TextColumn
 from cryomix.geometry.poses import Poses
 from cryomix.imaging.particles import Particles
 
@@ -63,23 +66,57 @@ def read_column(path: Path, name: str) -> Float[np.ndarray, "particles"]:
         If it does not hold numbers.
     """
     if is_cryosparc(path):
-        return cryosparc.read_column(path, name)
+        return cryosparc_columns.read_column(path, name)
     if is_eman2(path):
         return eman2.read_listing(path).numbers(name)
     return relion.read_column(path, name)
 
 
-def number_columns(path: Path) -> tuple[str, ...]:
-    """Names of the columns of numbers of a STAR file, told by its first particle.
+def read_text_column(path: Path, name: str) -> TextColumn:
+    """One column of texts or whole numbers, each different one held once.
 
-    None of the files of other programs, whose fields may hold several numbers each.
+    Raises
+    ------
+    MissingColumnError
+        If there is none of this name.
+    InputFileError
+        If the file is malformed, or there are too many different ones to group particles by.
+    """
+    if is_cryosparc(path):
+        return cryosparc_columns.read_text_column(path, name)
+    if is_eman2(path):
+        return eman2.read_listing(path).texts(name)
+    return star_column.read_text_column(path, name)
+
+
+def read_directions(path: Path) -> Float[np.ndarray, "particles 2"] | None:
+    """Azimuth and tilt of each particle, degrees, of a .cs file whose columns do not have them.
+
+    None of other files: STAR files have them as columns, of lists of EMAN2 they are not read.
+
+    Raises
+    ------
+    InputFileError
+        If the file is malformed.
+    """
+    return cryosparc_columns.read_directions(path) if is_cryosparc(path) else None
+
+
+def columns_of_numbers(path: Path) -> dict[str, bool]:
+    """Columns of one value per particle: whether each holds numbers, told by the first particle.
+
+    Of a STAR file or a .cs file only the head is read.
 
     Raises
     ------
     InputFileError
         If the file cannot be read.
     """
-    return relion_table.number_columns(path) if path.suffix == _RELION else ()
+    if is_cryosparc(path):
+        return cryosparc_columns.columns_of_numbers(path)
+    if is_eman2(path):
+        return eman2.read_listing(path).columns_of_numbers()
+    return relion_table.columns_of_numbers(path)
 
 
 def write_particles(

@@ -8,12 +8,13 @@ import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from cryomix.errors import InputFileError, OutputError
+from cryomix.errors import InputFileError, MissingColumnError, OutputError
 from cryomix.files.mrc import write_stack
 from cryomix.files.relion_images import open_on_one_grid
 from cryomix.files.relion_limits import LIMITED, refuse_unsupported, warn_of_ignored
 from cryomix.files.relion_table import RelionTable, particle_block, read_table
 from cryomix.files.star import StarFile, make_block, read_star, write_star
+from cryomix.files.star_column import read_number_column
 from cryomix.geometry.poses import Poses, euler_to_rotation, rotation_to_euler
 from cryomix.imaging.ctf import Ctf
 from cryomix.imaging.particles import Particles
@@ -113,6 +114,8 @@ def read_poses(path: Path) -> Poses:
 def read_column(path: Path, label: str) -> Float[np.ndarray, "particles"]:
     """One column of the particles, or of the optics group of each.
 
+    A column of the particles is read without holding the file in memory.
+
     Raises
     ------
     MissingColumnError
@@ -120,9 +123,12 @@ def read_column(path: Path, label: str) -> Float[np.ndarray, "particles"]:
     InputFileError
         If a value is not a finite number.
     """
-    table = read_table(path, (label,))
-    table.require((((label,),),))
-    return table.numbers[label]
+    try:
+        return read_number_column(path, label)
+    except MissingColumnError:
+        table = read_table(path, (label,))
+        table.require((((label,),),))
+        return table.numbers[label]
 
 
 def write_particles(

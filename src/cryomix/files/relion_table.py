@@ -104,8 +104,8 @@ def particle_block(star: StarFile) -> StarBlock:
     raise MissingColumnError(f"{star.path}: no block has _rlnImageName, so it lists no particles")
 
 
-def number_columns(path: Path) -> tuple[str, ...]:
-    """Labels of the particles whose first value is a number; only the head of the file is read.
+def columns_of_numbers(path: Path) -> dict[str, bool]:
+    """Labels of the particles, and whether the first value is a number; only the head is read.
 
     Raises
     ------
@@ -124,11 +124,12 @@ def number_columns(path: Path) -> tuple[str, ...]:
                 elif words[0].startswith(b"_") and (len(words) == 1 or words[1][:1] == b"#"):
                     labels.append(words[0][1:].decode("utf-8", "surrogateescape"))
                 elif "rlnImageName" in labels:
-                    pairs = zip(labels, words, strict=False)
-                    return tuple(label for label, word in pairs if is_number(word))
+                    return {
+                        label: is_number(word) for label, word in zip(labels, words, strict=False)
+                    }
     except OSError as error:
         raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return ()
+    return {}
 
 
 def _finite_columns(

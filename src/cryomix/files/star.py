@@ -55,13 +55,13 @@ def read_star(path: Path) -> StarFile:
     del content  # as large as all lines together
     starts = _block_starts(lines)
     for number, line in enumerate(lines[: starts[0] if starts else None], start=1):
-        if not _is_blank(line):
+        if not is_blank(line):
             raise _malformed(path, number, f"a data_ block must begin here, got {_shown(line)}")
     if not starts:
         raise InputFileError(f"{path}: a STAR file holds data_ blocks, but here is none")
     stops = [*starts[1:], len(lines)]
     blocks = tuple(
-        _parse_block(path, lines[start:stop], start + 1)
+        parse_block(path, lines[start:stop], start + 1)
         for start, stop in zip(starts, stops, strict=True)
     )
     first: dict[str, int] = {}
@@ -108,7 +108,7 @@ def _block_starts(lines: list[bytes]) -> list[int]:
         if len(tokens) > 1 and not tokens[1].startswith(b"#"):
             continue
         # In a loop of one column, RELION reads such a line as a value until a blank line comes.
-        if has_one_column and not _is_blank(lines[number - 1]):
+        if has_one_column and not is_blank(lines[number - 1]):
             continue
         starts.append(number)
         has_one_column = _has_one_column(lines, number)
@@ -119,20 +119,21 @@ def _has_one_column(lines: list[bytes], start: int) -> bool:
     is_loop, labels = False, 0
     for number in range(start + 1, len(lines)):
         line = lines[number].strip()
-        if _is_blank(line):
+        if is_blank(line):
             continue
         if line == b"loop_":
             is_loop = True
-        elif is_loop and _is_label(line, numbered=None):
+        elif is_loop and is_label(line, numbered=None):
             labels += 1
         else:
             break
     return labels == 1
 
 
-def _parse_block(path: Path, lines: list[bytes], first: int) -> StarBlock:
+def parse_block(path: Path, lines: list[bytes], first: int) -> StarBlock:
+    """The block whose ``data_`` line is the first of `lines`, line number `first` of the file."""
     name = lines[0].split()[0].removeprefix(b"data_").decode("utf-8", "surrogateescape")
-    content = next((i for i, line in enumerate(lines[1:], 1) if not _is_blank(line)), len(lines))
+    content = next((i for i, line in enumerate(lines[1:], 1) if not is_blank(line)), len(lines))
     if content < len(lines) and lines[content].split()[0] == b"loop_":
         return _parse_loop(path, name, lines, first, content + 1)
     return _parse_pairs(path, name, lines, first)
@@ -145,9 +146,9 @@ def _parse_loop(path: Path, name: str, lines: list[bytes], first: int, position:
     head = position
     for offset in range(position, len(lines)):
         line = lines[offset].strip()
-        if _is_blank(line):
+        if is_blank(line):
             continue
-        if not _is_label(line, numbered):
+        if not is_label(line, numbered):
             break
         label, *number = line.split()
         numbered = bool(number)
@@ -161,14 +162,15 @@ def _parse_loop(path: Path, name: str, lines: list[bytes], first: int, position:
     if not labels:
         raise _malformed(path, first + position - 1, f"the loop of data_{name} has no columns")
     rows = [
-        _checked_row(path, name, line, len(labels), first + offset)
+        checked_row(path, name, line, len(labels), first + offset)
         for offset, line in enumerate(lines[head:], start=head)
-        if not _is_blank(line)
+        if not is_blank(line)
     ]
     return StarBlock(path, name, tuple(labels), rows, lines, head)
 
 
-def _checked_row(path: Path, name: str, row: bytes, width: int, number: int) -> bytes:
+def checked_row(path: Path, name: str, row: bytes, width: int, number: int) -> bytes:
+    """A row without what follows its last value, unless it has more or fewer than `width`."""
     values = split_row(row)
     if len(values) == width:
         return row
@@ -186,7 +188,7 @@ def _parse_pairs(path: Path, name: str, lines: list[bytes], first: int) -> StarB
     known: set[str] = set()
     values: list[bytes] = []
     for number, line in enumerate(lines[1:], start=first + 1):
-        if _is_blank(line):
+        if is_blank(line):
             continue
         tokens = [line[start:stop] for start, stop in value_spans(line)]
         if not tokens[0].startswith(b"_"):
@@ -205,12 +207,13 @@ def _parse_pairs(path: Path, name: str, lines: list[bytes], first: int) -> StarB
     return StarBlock(path, name, tuple(labels), rows, lines, len(lines), is_loop=False)
 
 
-def _is_blank(line: bytes) -> bool:
+def is_blank(line: bytes) -> bool:
+    """Whether a line says nothing; comments do not."""
     stripped = line.lstrip()
     return not stripped or stripped.startswith(b"#")
 
 
-def _is_label(line: bytes, numbered: bool | None) -> bool:
+def is_label(line: bytes, numbered: bool | None) -> bool:
     """Whether a line names a column; a row, too, may begin with an underscore."""
     if not line.startswith(b"_"):
         return False

@@ -203,6 +203,7 @@ def write_training(
     write_array(job.latents, found.latent.numpy())
     write_array(job.latent_std, found.std.numpy())
     write_array(job.latent_covariance, found.covariance.numpy())
+    write_array(job.image_score, found.score.numpy())
     if bool(found.information.isfinite().all()):
         write_array(job.information, found.information.numpy())
         write_array(job.informative, found.informative.numpy())

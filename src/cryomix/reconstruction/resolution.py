@@ -105,6 +105,23 @@ def resolution_at(
     return (box_size or 2 * (len(fsc) - 1)) * voxel_size / crossing
 
 
+def resolution_of_curve(
+    frequency: Float[Tensor, "shells"], fsc: Float[Tensor, "shells"], threshold: float = 0.143
+) -> float:
+    """As `resolution_at`, of a curve whose shells are given by their frequencies, Å⁻¹.
+
+    The last shell if it never drops below `threshold`.
+    """
+    shell = _first_below(fsc, threshold)
+    if shell == 1:
+        return float("inf")
+    if shell == len(fsc):
+        return 1 / float(frequency[-1])
+    above, below = float(fsc[shell - 1]), float(fsc[shell])
+    share = (above - threshold) / (above - below)
+    return 1 / float(torch.lerp(frequency[shell - 1], frequency[shell], share))
+
+
 def filter_by_fsc(volume: Volume, fsc: Float[Tensor, "shells"]) -> Volume:
     """The average of two half maps, each shell weighted by √(2·FSC / (1 + FSC)).
 

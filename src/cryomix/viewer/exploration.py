@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64, Integer
 from torch import Tensor
 
 from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.volume import Volume
 from cryomix.viewer.latent_axes import LatentAxes
 
-Kind = Literal["number", "category", "angle"]
+Kind = Literal["number", "category", "angle", "named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,10 @@ class Column:
     title
         For people to read, with the unit.
     kind
-        A quantity, the number of a group from 1, or an angle that goes round, degrees.
+        A quantity, the number of a group from 1, an angle that goes round, degrees, or a group
+        whose name is found with the values.
     read
-        The values; NaN where a particle has none.
+        The values; NaN where a particle has none. Of named groups, the groups.
     groups
         Names of the groups of a category, where they have any.
     """
@@ -37,8 +38,51 @@ class Column:
     name: str
     title: str
     kind: Kind
-    read: Callable[[], Float[np.ndarray, "particles"]]
+    read: "Callable[[], Float[np.ndarray, 'particles'] | Groups]"
     groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Which group each particle belongs to.
+
+    Attributes
+    ----------
+    names
+        Of the groups that are told apart, the largest first.
+    number
+        Of each particle's group, from 1; that of a smaller group is one more than there are names.
+    """
+
+    names: tuple[str, ...]
+    number: Integer[np.ndarray, "particles"]
+
+
+@dataclass(frozen=True, slots=True)
+class HalfMapCurve:
+    """How far two half maps agree, shell by shell.
+
+    Attributes
+    ----------
+    file
+        Where it is kept.
+    frequency
+        Of the shells, Å⁻¹; the first is zero.
+    unmasked, masked
+        Fourier shell correlation without and with a mask.
+    particles
+        How many each shell was made from, in effect.
+    resolution_unmasked, resolution
+        Å, at 0.143; infinite where they do not agree at all.
+    """
+
+    file: str
+    frequency: Float[np.ndarray, "shells"]
+    unmasked: Float[np.ndarray, "shells"]
+    masked: Float[np.ndarray, "shells"]
+    particles: Float[np.ndarray, "shells"]
+    resolution_unmasked: float
+    resolution: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +131,26 @@ class Decoding:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """How particles were chosen by one column: in groups of these numbers, or between two values.
+
+    Attributes
+    ----------
+    column
+        Its name.
+    groups
+        Numbers of groups; if there are any, `low` and `high` say nothing.
+    low, high
+        Both belong to what is chosen; None is no bound.
+    """
+
+    column: str
+    groups: tuple[int, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a training has come.
 
@@ -109,14 +173,22 @@ class Progress:
 class Desk(Protocol):
     """What can be done with a selection; all of it is a command line as well."""
 
-    def keep(self, name: str, rows: Int64[np.ndarray, "selected"]) -> str:
+    def condition(self, rule: Rule, rows: Int64[np.ndarray, "selected"]) -> str | None:
+        """The rule as ``--select`` takes it; None where that does not choose these very rows."""
+
+    def keep(
+        self, name: str, rows: Int64[np.ndarray, "selected"], condition: str | None = None
+    ) -> str:
         """Write the selection under a name; the command that writes its particles again."""
 
     def scene(self, name: str) -> str:
         """The command that shows a selection that was kept in ChimeraX."""
 
-    def rebuild(self, name: str) -> list[str]:
+    def rebuild(self, name: str, condition: str | None = None) -> list[str]:
         """The arguments of the command that rebuilds a map from a selection that was kept."""
+
+    def map_name(self, name: str) -> str:
+        """Under which that map is listed."""
 
     def clear(self, name: str) -> None:
         """Take away what that command wrote before it was cancelled."""
@@ -157,8 +229,12 @@ class Exploration:
         None before that.
     columns, paths, motions
         Whatever the job has of them. Paths are latents in rows.
+    domains
+        Which Gaussians are in each, by name.
     maps
         Rebuilt from particles, by name, as they are there at each call; read when asked for.
+    curves
+        Of those maps that have half maps, in the same way.
     traces
         Of the files, from before they were read.
     look
@@ -176,7 +252,9 @@ class Exploration:
     columns: tuple[Column, ...] = ()
     paths: Mapping[str, Float[np.ndarray, "steps latent"]] = field(default_factory=dict)
     motions: tuple[LocalMotion, ...] = ()
+    domains: Mapping[str, Bool[np.ndarray, "gaussians"]] = field(default_factory=dict)
     maps: Callable[[], Mapping[str, Callable[[], Volume]]] = dict
+    curves: Callable[[], Mapping[str, Callable[[], HalfMapCurve]]] = dict
     traces: Traces = field(default_factory=Traces)
     look: Callable[[], Traces] = Traces
     again: "Callable[[], Exploration] | None" = None

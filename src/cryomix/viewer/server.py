@@ -83,9 +83,11 @@ def make_app(exploration: Exploration, token: str) -> Starlette:
         ("/{token}/", show),
         ("/{token}/job", lambda _: _json(describe())),
         ("/{token}/history", lambda _: _json(session.history())),
-        ("/{token}/columns/{name}", _numbers(session.column_bytes)),
-        ("/{token}/maps", lambda _: _json({"maps": session.map_names()})),
-        ("/{token}/maps/{name}", _numbers(session.map_bytes)),
+        ("/{token}/columns/{name:path}", _named(session.column_bytes)),
+        ("/{token}/groups/{name:path}", _named(session.groups)),
+        ("/{token}/maps", lambda _: _json(session.map_names())),
+        ("/{token}/curves/{name}", _named(session.curve)),
+        ("/{token}/maps/{name}", _named(session.map_bytes)),
         ("/{token}/{name}", show),
         ("/{rest:path}", show),
     ]
@@ -163,12 +165,17 @@ async def _watch(
         await session.prepare()
 
 
-def _numbers(read: Callable[[str], bytes | None]) -> Callable[[Request], Response]:
+def _named(
+    read: Callable[[str], bytes | Mapping[str, object] | None],
+) -> Callable[[Request], Response]:
+    """Of one column, map or curve: numbers as they are, or JSON."""
+
     def answer(request: Request) -> Response:
         try:
-            return _content(read(request.path_params["name"]))
+            found = read(request.path_params["name"])
         except CryomixError as error:
             return _refusal(str(error), 409)
+        return _content(found) if found is None or isinstance(found, bytes) else _json(found)
 
     return answer
 

@@ -10,15 +10,17 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 
-from cryomix.errors import CheckpointError, CryomixError, OptionError
+from cryomix.errors import CryomixError, OptionError
 from cryomix.viewer.background import Background, Task
-from cryomix.viewer.exploration import Exploration
+from cryomix.viewer.exploration import Decoding, Exploration, HalfMapCurve, Rule
 from cryomix.viewer.frames import read_question, write_answer, write_map, write_stale
 from cryomix.viewer.snapshot import Snapshot
+from cryomix.viewer.turns import measure_turns, turn_told
 
-_OF_PARTICLES = ("nearest", "keep", "rebuild")  # rows mean others in another version of the job
+# Rows and latents mean others in another version of the job.
+_OF_VERSION = ("nearest", "keep", "rebuild", "measure")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -93,6 +95,10 @@ class Session:
                  "high": motion.high}
                 for motion in seen.motions
             ],
+            "domains": [
+                {"name": name, "inside": _pack(np.flatnonzero(inside), len(inside))}
+                for name, inside in seen.domains.items()
+            ],
             "tasks": [task.told() for task in self.background.tasks()],
             "training": None if seen.progress is None else asdict(seen.progress),
         }  # fmt: skip
@@ -122,18 +128,31 @@ class Session:
 
     def column_bytes(self, name: str) -> bytes | None:
         """float32 per particle; None if there is no such column."""
-        seen = self.snapshot
-        column = seen.exploration.column(name)
+        column = self.snapshot.exploration.column(name)
         if column is None:
             return None
-        values = column.read()
-        if len(values) != len(seen.decoding.latent):
-            raise CheckpointError(f"{name}: {len(values)} values for the particles of the job")
-        return values.astype("<f4").tobytes()
+        return self.snapshot.columns.values(column).astype("<f4").tobytes()
 
-    def map_names(self) -> list[str]:
-        """Maps that there are now."""
-        return list(self.snapshot.exploration.maps())
+    def groups(self, name: str) -> dict[str, object] | None:
+        """Names of the groups of a column, from 1; None if there is no such column."""
+        column = self.snapshot.exploration.column(name)
+        return None if column is None else {"names": self.snapshot.columns.names(column)}
+
+    def map_names(self) -> dict[str, object]:
+        """Maps that there are now, and those of which it is known how far their halves agree."""
+        seen = self.snapshot.exploration
+        return {"maps": list(seen.maps()), "curves": list(seen.curves())}
+
+    def curve(self, name: str) -> dict[str, object] | None:
+        """How far the half maps of a map agree; None if that is not known.
+
+        Raises
+        ------
+        CheckpointError
+            If its file cannot be read.
+        """
+        read = self.snapshot.exploration.curves().get(name)
+        return None if read is None else _told(read())
 
     def map_bytes(self, name: str) -> bytes | None:
         """A map as a frame; None if there is none of this name.
@@ -184,15 +203,12 @@ class Session:
 
     async def _act(self, message: dict[str, object]) -> dict[str, object]:
         what, version = message.get("do"), self.snapshot.version
-        if what in _OF_PARTICLES and message.get("version", version) != version:
+        if what in _OF_VERSION and message.get("version", version) != version:
             raise OptionError("the job has new results: try again")
+        if what == "measure":
+            return {"turns": await asyncio.to_thread(self._measure, message)}
         if what == "nearest":
-            point = np.array(message["latent"], np.float32)
-            if (
-                point.shape != self.snapshot.decoding.latent.shape[1:]
-                or not np.isfinite(point).all()
-            ):
-                raise OptionError(f"a latent of this job was expected, got {message['latent']}")
+            point = _latent_of(message["latent"], self.snapshot.decoding)
             count = int(str(message["count"]))
             if count < 1:
                 raise OptionError(f"the number of particles must be at least 1, got {count}")
@@ -206,13 +222,7 @@ class Session:
                 raise OptionError(
                     f"a name must be letters, digits, - and _, at most 64, got {name!r}"
                 )
-            rows = _unpack(str(message["rows"]), len(self.snapshot.decoding.latent))
-            desk = self.snapshot.exploration.desk
-            command = await asyncio.to_thread(desk.keep, name, rows)
-            if what == "keep":
-                return {"command": command, "scene": desk.scene(name)}
-            task = await self.background.start(desk.rebuild(name), partial(desk.clear, name))
-            return {"command": task.command, "scene": desk.scene(name)}
+            return await self._use(name, message, rebuild=what == "rebuild")
         if what == "pulse":
             return {}
         if what == "cancel":
@@ -220,9 +230,87 @@ class Session:
             return {}
         raise OptionError(f"the page asked for {what!r}, which is nothing that can be done")
 
+    def _measure(self, message: dict[str, object]) -> list[dict[str, object]]:
+        """Motions of the domains, of the Gaussians in none of them, and of all."""
+        decoding = self.snapshot.decoding
+        start, end = (_latent_of(message[name], decoding) for name in ("from", "to"))
+        domains = [
+            torch.from_numpy(inside) for inside in self.snapshot.exploration.domains.values()
+        ]
+        everything = torch.ones(len(decoding.neutral), dtype=torch.bool)
+        if domains and bool((rest := ~torch.stack(domains).any(0)).any()):
+            domains.append(rest)
+        fixed = message.get("fixed")
+        if fixed is not None and fixed not in range(len(domains)):
+            raise OptionError(f"there are {len(domains)} domains, got {fixed}")
+        turns = measure_turns(
+            decoding.decode,
+            (torch.from_numpy(start), torch.from_numpy(end)),
+            [*domains, everything],
+            None if fixed is None else domains[int(str(fixed))],
+        )
+        return [turn_told(turn) for turn in turns]
+
+    async def _use(
+        self, name: str, message: dict[str, object], *, rebuild: bool
+    ) -> dict[str, object]:
+        """Keep a selection, and the rest if that is wanted, or rebuild a map from it."""
+        count = len(self.snapshot.decoding.latent)
+        rows = _unpack(str(message["rows"]), count)
+        rest = np.setdiff1d(np.arange(count), rows) if message.get("rest") else None
+        if rest is not None and not len(rest):
+            raise OptionError("there is no rest: all particles are chosen")
+        desk, condition = self.snapshot.exploration.desk, None
+        rule = _read_rule(message.get("rule"))
+        if rule is not None:
+            condition = await asyncio.to_thread(desk.condition, rule, rows)
+        commands = [await asyncio.to_thread(desk.keep, name, rows, condition)]
+        if rest is not None:
+            commands.append(await asyncio.to_thread(desk.keep, f"{name}_rest", rest))
+        if rebuild:
+            task = await self.background.start(
+                desk.rebuild(name, condition), partial(desk.clear, name), desk.map_name(name)
+            )
+            commands = [task.command]
+        return {"commands": commands, "scene": desk.scene(name)}
+
+
+def _latent_of(numbers: object, decoding: Decoding) -> Float[np.ndarray, "latent"]:
+    point = np.array(numbers, np.float32)
+    if point.shape != decoding.latent.shape[1:] or not np.isfinite(point).all():
+        raise OptionError(f"a latent of this job was expected, got {numbers}")
+    return point
+
+
+def _read_rule(told: object) -> Rule | None:
+    """How the page says that the particles were chosen, if by one column."""
+    if told is None:
+        return None
+    if not isinstance(told, dict):
+        raise TypeError(f"a rule must be an object, got {told!r}")
+    low, high = (None if told.get(end) is None else float(told[end]) for end in ("low", "high"))
+    return Rule(str(told["column"]), tuple(int(each) for each in told.get("groups", ())), low, high)
+
+
+def _told(curve: HalfMapCurve) -> dict[str, object]:
+    """As JSON, which has no infinity: a resolution that there is not is null."""
+    reached = {"unmasked": curve.resolution_unmasked, "masked": curve.resolution}
+    return {
+        "file": curve.file,
+        "frequency": curve.frequency.tolist(),
+        "fsc": _plain(curve.unmasked),
+        "masked": _plain(curve.masked),
+        "particles": _plain(curve.particles),
+        "resolution": {name: _plain(np.array([value]))[0] for name, value in reached.items()},
+    }
+
+
+def _plain(values: Float[np.ndarray, "_"]) -> list[float | None]:
+    return [value if np.isfinite(value) else None for value in values.tolist()]
+
 
 def _pack(rows: Int64[np.ndarray, "selected"], count: int) -> str:
-    """Rows as bits, the first particle in the lowest bit, in base64."""
+    """Rows as bits, the first of all in the lowest bit, in base64."""
     chosen = np.zeros(count, bool)
     chosen[rows] = True
     return base64.b64encode(np.packbits(chosen, bitorder="little").tobytes()).decode()

@@ -6,6 +6,7 @@ import secrets
 import numpy as np
 from jaxtyping import Float
 
+from cryomix.viewer.column_store import ColumnStore
 from cryomix.viewer.exploration import Decoding, Exploration
 from cryomix.viewer.frames import Asked, Question
 from cryomix.viewer.latent_axes import CROWD, Neighborhood
@@ -28,11 +29,16 @@ class Snapshot:
     ----------
     version
         Differs for each reading, those of other servers too.
+    columns
+        What was read of the columns.
     """
 
     def __init__(self, exploration: Exploration, before: "Snapshot | None" = None) -> None:
         self.exploration = exploration
         self.version = secrets.randbits(32)
+        self.columns = ColumnStore(
+            0 if exploration.decoding is None else len(exploration.decoding.latent)
+        )
         self._maps: dict[tuple[str, ...], Neighborhood] = {}
         then = before and before.exploration.decoding
         now = exploration.decoding
@@ -82,5 +88,8 @@ class Snapshot:
 
     def _neighborhood(self, columns: tuple[int, int]) -> Neighborhood:
         return Neighborhood(
-            np.stack([self.exploration.columns[number].read() for number in columns], axis=1)
+            np.stack(
+                [self.columns.values(self.exploration.columns[number]) for number in columns],
+                axis=1,
+            )
         )

@@ -14,12 +14,14 @@ import asyncio
 import atexit
 import json
 import weakref
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache
 from importlib.resources import files
 from threading import Thread
 from typing import Any
+from urllib.parse import unquote
 
 import anywidget
 import numpy as np
@@ -211,18 +213,21 @@ class SessionWidget(anywidget.AnyWidget):
 
 def _read(session: Session, path: str) -> bytes:
     kind, _, name = path.partition("/")
+    name = unquote(name)  # as in an address
     if path == "history":
         return json.dumps(session.history()).encode()
     if path == "maps":
-        return json.dumps({"maps": session.map_names()}).encode()
-    found = None
-    if kind == "columns":
-        found = session.column_bytes(name)
-    elif kind == "maps":
-        found = session.map_bytes(name)
+        return json.dumps(session.map_names()).encode()
+    reads: dict[str, Callable[[str], bytes | Mapping[str, object] | None]] = {
+        "columns": session.column_bytes,
+        "groups": session.groups,
+        "maps": session.map_bytes,
+        "curves": session.curve,
+    }
+    found = reads[kind](name) if kind in reads else None
     if found is None:
         raise OptionError(f"{path}: this job has none")
-    return found
+    return found if isinstance(found, bytes) else json.dumps(found).encode()
 
 
 @cache
