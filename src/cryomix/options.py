@@ -103,6 +103,10 @@ class AnalysisOptions:
         _require_at_least("bootstrap", self.bootstrap, 20)
 
 
+PathKind = Literal["straight", "geodesic", "through", "circle"]
+"""Of a path that is laid through points of the latent space."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrajectoryOptions:
     """Knobs of a path that is laid through the latent space."""
@@ -115,13 +119,17 @@ class TrajectoryOptions:
     radius: float | None = knob(
         None, "of a circle, in latent units [median distance of the particles from its centre]"
     )
+    second_radius: float | None = knob(
+        None, "along the second of the two axes, so that the circle is an ellipse [radius]"
+    )
     axes: Literal["principal", "latent"] = knob("principal", "axes that span a circle's plane")
     plane: tuple[int, int] = knob((1, 2), "numbers of the two axes")
 
     def __post_init__(self) -> None:
         _require_at_least("steps", self.steps, 2)
-        if self.radius is not None:
-            _require_positive("radius", self.radius)
+        for name in ("radius", "second_radius"):
+            if getattr(self, name) is not None:
+                _require_positive(name, getattr(self, name))
         if min(self.plane) < 1 or self.plane[0] == self.plane[1]:
             raise ValueError(f"plane must be two different axes from 1 on, got {self.plane}")
 

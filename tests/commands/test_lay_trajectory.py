@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from cryomix import cli
+from cryomix.files.checkpoint import read_gaussians
 from cryomix.files.job import JobFolder
 from cryomix.files.mrc import write_volume
 from cryomix.files.run_record import read_run_record, write_run_record
@@ -214,3 +215,29 @@ def test_what_cannot_be_drawn_gets_one_line(job, tmp_path, capsys, monkeypatch, 
     assert error.count("\n") == 1
     assert message in error
     assert not Path("out").exists()
+
+
+def test_points_are_decoded_however_they_are_named(job, tmp_path, capsys):
+    write_volume(job.neutral_map, render_volume(_Arm.decode(None, torch.zeros(1, 2))[0], 32, 4.0))
+    np.save(tmp_path / "more.npy", np.float32([[0.25, 0]]))
+    words = ["-0.5,1", "particle:12", "cluster:2", tmp_path / "more.npy"]
+    assert call("decode", job, *words, "-o", tmp_path / "models") == 0
+    latent = np.load(job.latents)
+    expected = [(-0.5, 1), latent[11], latent[400:800].mean(axis=0), (0.25, 0)]
+    for number, place in enumerate(expected, start=1):
+        model = read_gaussians(tmp_path / "models" / f"state{number:03d}.safetensors")
+        np.testing.assert_allclose(model.center[60:].mean(0)[:2], 40 * np.array(place), atol=1e-4)
+    record = read_run_record(tmp_path / "models" / "run.toml")
+    assert record.options["latents"] == [str(word) for word in words]
+    assert call("decode", job, "-o", tmp_path / "none") == 2
+    assert "decode needs latents" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_circle_lies_in_the_principal_axes_of_all_particles(job):
+    latent = np.load(job.latents)
+    latent[:, 0] *= 2
+    latent[~np.load(job.informative)] = [0, 40]  # of those that see, the first axis is another
+    np.save(job.latents, latent)
+    assert call("trajectory", job, "circle", "0,0", "--radius", "1", "--spacing", "latent") == 0
+    assert np.abs(path_of(job, "circle")[0]) == pytest.approx([0, 1], abs=0.01)

@@ -2,7 +2,12 @@
 
 import pytest
 
-from cryomix.files.volume_list import VolumeEntry, remove_unfinished, update_volume_list
+from cryomix.files.volume_list import (
+    VolumeEntry,
+    remove_unfinished,
+    remove_unlisted,
+    update_volume_list,
+)
 
 
 @pytest.fixture
@@ -34,3 +39,27 @@ def test_a_finished_map_stays(folder):
     before = sorted(folder.rglob("*"))
     remove_unfinished(folder, "selection")
     assert sorted(folder.rglob("*")) == before
+
+
+def test_maps_along_a_path_that_are_not_in_the_list_go(tmp_path):
+    (tmp_path / "fsc").mkdir()
+    stays = ["curve001.mrc", "curve001_half1.mrc", "fsc/curve001.csv", "tour.mrc", "tours001.mrc"]
+    goes = ["tour001.mrc", "tour001_half1.mrc", "tour001_half2.mrc", "fsc/tour001.csv"]
+    goes += ["tour002.mrc", ".tour003.mrc.77.part"]
+    listed = "tour004.mrc"
+    for name in (*stays, *goes, listed):
+        (tmp_path / name).write_bytes(b"x")
+    update_volume_list(tmp_path, {"tour004": VolumeEntry(5, 8.0)})
+    remove_unlisted(tmp_path, "tour[0-9][0-9][0-9]")
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {*stays, listed, "maps.json"}
+
+
+def test_a_folder_of_unlisted_maps_alone_goes_too(tmp_path):
+    folder = tmp_path / "volumes"
+    (folder / "fsc").mkdir(parents=True)
+    (folder / "tour001.mrc").write_bytes(b"x")
+    (folder / "fsc" / "tour001.csv").write_bytes(b"x")
+    remove_unlisted(folder, "tour[0-9][0-9][0-9]")
+    assert not folder.exists()
+    remove_unlisted(folder, "tour[0-9][0-9][0-9]")

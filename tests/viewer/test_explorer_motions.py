@@ -1,41 +1,17 @@
 """What moves in the page, what it starts, and what it says when the server has gone."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from page_state import drag, wait_for
+from page_state import IDLE, drag, numbers, require_decoded, wait_for
+from rebuilt_particles import make_images, rebuilding
 
-from cryomix.files.domain_motions import write_domain_motions
-from cryomix.files.mrc import write_stack, write_volume
 from cryomix.files.run_record import write_run_record
 from cryomix.files.volume_list import read_volume_list
-from cryomix.geometry.fourier import FourierGrid, to_real
-from cryomix.geometry.poses import Poses
-from cryomix.imaging.ctf import evaluate_ctf
-from cryomix.imaging.gaussians import GaussianModel, render_volume
-from cryomix.imaging.projection_reference import project_gaussians_reference
-from cryomix.latent.localized_path import DomainMotion
-from cryomix.latent.screw_motion import ScrewMotion
-from cryomix.viewer.frames import write_answer
 
-IDLE = "window.cryomix.connection.sent.size === 0 && !window.cryomix.connection.queue"
 QUIVER = "window.cryomix.view.quiver.children[0]"
-
-
-def numbers(page, name):
-    return np.float32(page.evaluate(f"Array.from(window.cryomix.{name})"))
-
-
-def require_decoded(page, arm):
-    """What is shown is, byte for byte, the model of the latent that is shown."""
-    latent = numbers(page, "latest.latent")
-    frame = write_answer(0, latent, arm.decode(torch.from_numpy(latent)[None])[0], 0.0)
-    parts = [numbers(page, f"latest.model.{part}") for part in ("center", "amplitude", "width")]
-    assert np.concatenate(parts).tobytes() == frame[16 + latent.nbytes :]
-    return latent
 
 
 def test_arrows_go_from_the_gaussians_at_a_to_those_at_b(serve, open_page, job, arm):
@@ -82,66 +58,6 @@ def test_a_path_of_the_job_is_played_there_and_back(serve, open_page, job, arm):
     np.testing.assert_allclose(last[0], 2 * place - 1, atol=1.1e-3)  # the slider's step
 
 
-def test_sliders_of_domains_add_up_in_angstroms(serve, open_page, job, arm):
-    axis, hinge = torch.eye(3, dtype=torch.float64)[:2]
-    rigid = ScrewMotion(31.5, 2.0, axis, 3.0, 4 * hinge, -1.5, 0.2, 12.0, 0.97)
-    for name, way in (("arm", [1.0, 0, 0]), ("lid", [0, 1.0, 0])):
-        np.save(job.localized(name), np.float32([way]))
-        np.save(job.domain_coordinate(name), np.linspace(-40, 50, 3000))
-    motions = [DomainMotion(name, 20, 30.0, 0.0, 1.0, rigid) for name in ("arm", "lid")]
-    write_domain_motions(job.domain_motions, motions)
-    page = open_page(serve(job))
-    assert page.locator("#motions label").all_inner_texts() == ["arm", "lid"]
-    for name, length in (("arm", 15.0), ("lid", -6.0)):
-        page.evaluate(
-            f"const it = document.getElementById('motion-{name}'); it.value = '{length}'; "
-            "it.dispatchEvent(new Event('input'))"
-        )
-        wait_for(page, IDLE)
-    np.testing.assert_allclose(require_decoded(page, arm), [0.5, -0.2, 0], atol=1e-6)
-    moved = numbers(page, "latest.model.center").reshape(-1, 3) - arm.decoder.neutral.center.numpy()
-    np.testing.assert_allclose(moved[40:], np.tile([15, -6, 0], (20, 1)), atol=1e-3)
-    assert page.locator("#motions span").all_inner_texts() == ["15 Å", "-6 Å"]
-
-
-def make_images(job, arm, make_ctf):
-    """A ball in noise for every particle of `job`, to rebuild maps from, and its neutral map."""
-    count = len(np.load(job.latents))
-    grid = FourierGrid(48, 4.0)
-    ball = GaussianModel(torch.zeros(1, 3), torch.ones(1), torch.full((1,), 12.0))
-    pose = Poses(torch.eye(3)[None], torch.zeros(1, 2))
-    image = to_real(project_gaussians_reference(ball, pose, grid) * evaluate_ctf(make_ctf(1), grid))
-    noise = torch.randn(count, 48, 48, generator=torch.Generator().manual_seed(1))
-    write_stack(job.path / "a.mrcs", [image + 0.3 * image.std() * noise], 4.0)
-    write_volume(job.neutral_map, render_volume(arm.decoder.neutral, 48, 4.0))
-    labels = ["ImageName", "OpticsGroup", "DefocusU", "DefocusV", "DefocusAngle", "AngleRot"]
-    labels += ["AngleTilt", "AnglePsi", "OriginXAngst", "OriginYAngst"]
-    rows = [f"{i + 1:06d}@a.mrcs 1 8300 7700 0 {i % 360} {i % 180} 0 0 0" for i in range(count)]
-    head = ["data_optics", "loop_", "_rlnOpticsGroup", "_rlnImagePixelSize", "_rlnImageSize"]
-    head += [
-        "_rlnVoltage",
-        "_rlnSphericalAberration",
-        "_rlnAmplitudeContrast",
-        "1 4 48 300 2.7 0.1",
-    ]
-    table = ["", "data_particles", "", "loop_", *(f"_rln{label}" for label in labels), *rows, ""]
-    (job.path / "a.star").write_text("\n".join([*head, *table]))
-
-
-def rebuilding():
-    """Numbers of the processes of this one that rebuild maps."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-        except (OSError, IndexError):
-            continue
-        if parent == os.getpid() and b"reconstruct" in words:
-            found.append(int(folder.name))
-    return found
-
-
 @pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="processes are looked for in /proc"
 )
@@ -184,8 +100,8 @@ def test_a_rebuild_is_shown_and_can_be_cancelled_or_looked_at(serve, open_page, 
     wait_for(page, "document.querySelector('#overlay option[value=\\'selection few\\']') !== null")
     assert page.inner_text("#commands [data-state=done] small").startswith("done: selection: 90")
     page.click("#commands [data-state=done] >> text=Show map")
-    wait_for(page, "window.cryomix.view.mapBall.mesh.visible")
-    assert page.input_value("#overlay") == "selection few"
+    wait_for(page, "document.querySelector('#overlay').value === 'selection few'")
+    wait_for(page, "window.cryomix.view.density && window.cryomix.view.mapBall.mesh.visible")
     page.click('#commands [data-state=done] button:text-is("FSC")')
     wait_for(page, "document.getElementById('fsc-name').textContent === 'selection few'")
     entry = read_volume_list(job.selections / "few")["selection"]

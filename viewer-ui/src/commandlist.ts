@@ -21,6 +21,13 @@ export class CommandList {
     this.row(command, command, note, false);
   }
 
+  /** In place of what was there under `key`. */
+  put(key: string, command: string, note: string): void {
+    this.rows.get(key)?.remove();
+    this.rows.delete(key);
+    this.row(key, command, note, false);
+  }
+
   /** The tasks of the server of now; those of one that has ended have ended with it. */
   renew(job: Job): void {
     if (this.server !== job.server)

@@ -6,7 +6,8 @@ import { Transport } from "./transport";
 const AT_ONCE = 2; // questions under way; of the others only the newest is kept
 const TRIES = 3; // a question that ends the connection each time is not asked for ever
 const HEAD = 12; // bytes of a question before its numbers
-const HARMLESS = new Set(["nearest", "keep", "measure"]); // the same if they are done twice
+// The same if they are done twice.
+const HARMLESS = new Set(["nearest", "keep", "measure", "lay path", "measure path"]);
 const LOST = "there is no connection to the server";
 const UNSURE = "the connection broke: see among the commands whether that was begun";
 const OUTDATED = "cryomix was changed meanwhile: load this page again";

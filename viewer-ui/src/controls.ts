@@ -31,7 +31,15 @@ export class MapControls {
     return [page.select("x-axis").value, page.select("y-axis").value];
   }
 
+  /** Numbers of the axes in the list of columns. */
+  get columns(): [number, number] {
+    const { columns } = this.explorer.job;
+    const number = (name: string) => columns.findIndex((info) => info.name === name);
+    return this.axes.map(number) as [number, number];
+  }
+
   choose(tool: Tool): void {
+    this.explorer.map.forgetStops();
     this.explorer.map.tool = tool;
     for (const each of this.tools)
       each.setAttribute("aria-checked", String(each.dataset.tool === tool));
@@ -39,9 +47,8 @@ export class MapControls {
 
   /** Ask for the model at a place of the map. */
   ask(x: number, y: number): void {
-    const { page, connection, job } = this.explorer;
-    const [a, b] = this.axes.map((name) => job.columns.findIndex((info) => info.name === name));
-    connection.ask(Number(page.select("lift").value), [a, b], [x, y]);
+    const { page, connection } = this.explorer;
+    connection.ask(Number(page.select("lift").value), this.columns, [x, y]);
   }
 
   /** Where a latent lies on this map; unknown where an axis is no function of the latent. */

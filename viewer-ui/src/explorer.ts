@@ -52,17 +52,8 @@ export class Explorer {
     this.view = new ModelView(page, page.element("model"), neutral.model, domains);
     this.commands = new CommandList(page, connection);
     this.controls = new MapControls(this);
-    const project = (latent: ArrayLike<number>) => this.controls.project(latent);
-    this.motion = new MotionPanel(
-      page,
-      job,
-      this.map,
-      this.view,
-      connection,
-      this.commands,
-      project,
-    );
     this.overlay = new Overlay(page, connection, this.view, (text) => this.say(text, true));
+    this.motion = new MotionPanel(this);
     this.curves = new FscPanel(page, connection, (text) => this.say(text, true));
     this.legend = new MapLegend(page, this.map);
     this.listen();
@@ -75,6 +66,8 @@ export class Explorer {
       this.map.draw();
       this.view.refresh();
       this.overlay.draw();
+      this.motion.refresh();
+      void this.motion.domains.draw();
       this.curves.draw();
     });
     this.commands.renew(job);
@@ -158,6 +151,7 @@ export class Explorer {
     this.overlay.onOffer = (names) => this.curves.offer(names);
     this.overlay.onChoose = (name) => void this.curves.follow(name);
     this.commands.onDone = () => void this.overlay.refresh();
+    this.overlay.onNames = () => motion.refresh();
     this.commands.onShowMap = (name) => void this.overlay.show(name);
     this.commands.onShowCurve = (name) => void this.curves.open(name);
   }

@@ -10,15 +10,25 @@ const KEYS: [string, string][] = [
   ["X  Y  Z", "on the molecule: look from the positive end of an axis"],
   ["C  [  ]  {  }", "on the molecule: cut it; front plane nearer, deeper; thinner, thicker"],
   ["D  L  R  P", "drag, lasso, rectangle, pan"],
+  ["O  T", "draw a circle from its centre (with Shift: an ellipse), or a line, as a path"],
+  ["Enter", "with these: a circle about the place, the place as the next point of a line"],
   ["Shift, Alt", "with a lasso, a rectangle or the legend: add, take away"],
   ["A  B", "pin this place as A or B"],
   ["space", "play the path"],
+  [",  .", "step along the path, back and on"],
   ["N", "choose the nearest particles"],
   ["Ctrl Z", "undo a selection"],
   ["I", "choose all others instead"],
   ["Esc", "choose none"],
 ];
-const TOOLS: Record<string, Tool> = { d: "drag", l: "lasso", r: "rectangle", p: "pan" };
+const TOOLS: Record<string, Tool> = {
+  d: "drag",
+  l: "lasso",
+  r: "rectangle",
+  p: "pan",
+  o: "circle",
+  t: "line",
+};
 // Where letters are typed, keys mean themselves.
 const TYPED = "input:not([type=range]):not([type=checkbox]), select, dialog *";
 
@@ -43,8 +53,11 @@ export function wireKeys({ page, map, motion, controls }: Explorer): void {
     else if (key === "a" || key === "b") motion.pin(key);
     else if (key === "n") page.button("nearest").click();
     else if (key === "i") map.selection.invert();
-    else if (key === "escape") map.selection.clear();
-    else if (key === " " && !target.matches("button, input")) motion.toggle();
+    else if (key === "," || key === ".") motion.player.step(key === "." ? 1 : -1);
+    else if (key === "escape") {
+      map.selection.clear();
+      map.forgetStops();
+    } else if (key === " " && !target.matches("button, input")) motion.toggle();
     else return;
     event.preventDefault();
   });

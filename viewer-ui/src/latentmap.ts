@@ -4,7 +4,9 @@ import { Page } from "./dom";
 import { Drawing, Frame, SINGLE, Shade, countVisible, drawDots, drawSpots } from "./mapdrawing";
 import { Combine, Selection, combineOf, insideOutline } from "./selection";
 
-export type Tool = "drag" | "lasso" | "rectangle" | "pan";
+import { Place, ellipse, halfAxes, reduceLine } from "./sketch";
+
+export type Tool = "drag" | "lasso" | "rectangle" | "circle" | "line" | "pan";
 export interface Mark {
   x: number;
   y: number;
@@ -13,23 +15,29 @@ export interface Mark {
 
 const STEP = 0.02; // of the map's width, by arrow keys
 const LARGE_STEP = 0.1;
+const CLICK = 5; // points of the screen: a shorter way is a click
 
 export class LatentMap implements Drawing {
   tool: Tool = "drag";
   shade: Shade | null = null;
   marks: Mark[] = [];
-  path: [number, number][] = [];
+  path: Place[] = [];
+  ticks: Place[] = []; // points of the path
   cursor: [number, number] | null = null;
   most = 0; // particles in the fullest spot
   onCursor: (x: number, y: number) => void = () => {};
   onDraw: () => void = () => {};
+  /** A circle or ellipse by its half axes; none where only its centre was given. */
+  onCircle: (center: Place, half: Place | null) => void = () => {};
+  onLine: (places: Place[], closed: boolean) => void = () => {};
   selection: Selection;
   x: Float32Array = new Float32Array(0);
   y: Float32Array = new Float32Array(0);
   frame: Frame = { x: 0, y: 0, width: 1, height: 1 };
   readonly context: CanvasRenderingContext2D;
   private over: CanvasRenderingContext2D;
-  private outline: [number, number][] = [];
+  private outline: Place[] = [];
+  private stops: Place[] = []; // of a line that is laid point by point, in units of the map
   private held: { x: number; y: number; pan: boolean; combine: Combine } | null = null;
   private scheduled = 0;
   private fitted = true; // nobody has zoomed since
@@ -158,7 +166,18 @@ export class LatentMap implements Drawing {
         this.path.map(([x, y]) => this.toPixel(x, y)),
         false,
       );
-    if (this.outline.length > 1) {
+    for (const [x, y] of [...this.ticks, ...this.stops]) {
+      const [px, py] = this.toPixel(x, y);
+      c.beginPath();
+      c.arc(px, py, 3.4 * unit, 0, 7);
+      c.fillStyle = strong;
+      c.fill();
+      c.lineWidth = 1.2 * unit;
+      c.strokeStyle = paper;
+      c.stroke();
+    }
+    if (this.tool === "line" && this.outline.length > 1) line(this.outline, false);
+    else if (this.outline.length > 1) {
       line(this.outline, true);
       c.fillStyle = accent;
       c.globalAlpha = 0.12;
@@ -223,8 +242,11 @@ export class LatentMap implements Drawing {
       this.draw();
     } else if (this.tool === "drag") this.moveCursor(...this.toPlace(x, y));
     else {
-      if (this.tool === "lasso") this.outline.push([x, y]);
-      else
+      if (this.tool === "lasso" || this.tool === "line") this.outline.push([x, y]);
+      else if (this.tool === "circle") {
+        const [center, half] = this.circleTo(x, y, event.shiftKey);
+        this.outline = ellipse(center, half, 72).map((place) => this.toPixel(...place));
+      } else
         this.outline = [
           [this.held.x, this.held.y],
           [x, this.held.y],
@@ -239,6 +261,23 @@ export class LatentMap implements Drawing {
     const held = this.held;
     this.held = null;
     this.overlay.releasePointerCapture(event.pointerId);
+    const outline = this.outline;
+    if (held && !held.pan && (this.tool === "circle" || this.tool === "line")) {
+      const [x, y] = this.at(event);
+      this.outline = [];
+      if (Math.hypot(x - held.x, y - held.y) < CLICK && outline.length < 4)
+        this.addStop(this.toPlace(held.x, held.y));
+      else if (this.tool === "circle") this.onCircle(...this.circleTo(x, y, event.shiftKey, held));
+      else if (outline.length > 2) {
+        this.stops = [];
+        const { points, closed } = reduceLine(outline);
+        this.onLine(
+          points.map(([px, py]) => this.toPlace(px, py)),
+          closed,
+        );
+      }
+      return this.drawOver();
+    }
     if (!held || held.pan || this.outline.length < 3) {
       this.outline = [];
       return this.drawOver();
@@ -249,6 +288,24 @@ export class LatentMap implements Drawing {
     );
     this.outline = [];
     this.drawOver();
+  }
+
+  /** A point of a line, or the centre of a circle that is as wide as the particles lie. */
+  private addStop(place: Place): void {
+    if (this.tool === "circle") return this.onCircle(place, null);
+    this.stops.push(place);
+    if (this.stops.length > 1) this.onLine(this.stops.slice(), false);
+    this.drawOver();
+  }
+
+  forgetStops(): void {
+    this.stops = [];
+    this.drawOver();
+  }
+
+  private circleTo(x: number, y: number, free: boolean, held = this.held): [Place, Place] {
+    const center = this.toPlace(held!.x, held!.y);
+    return [center, halfAxes(center, this.toPlace(x, y), free)];
   }
 
   /** Choose the particles inside an outline, given in units of the map. */
@@ -275,6 +332,9 @@ export class LatentMap implements Drawing {
         step = event.shiftKey ? LARGE_STEP : STEP;
       const [x, y] = this.cursor ?? [v.x + v.width / 2, v.y + v.height / 2];
       this.moveCursor(x + way[0] * step * v.width, y + way[1] * step * v.height);
+    } else if (event.key === "Enter" && this.cursor) {
+      if (this.tool !== "circle" && this.tool !== "line") return;
+      this.addStop(this.cursor);
     } else if (event.key === "+" || event.key === "=") this.zoom(0.8);
     else if (event.key === "-") this.zoom(1.25);
     else if (event.key === "0") this.fit();

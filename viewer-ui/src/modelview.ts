@@ -13,7 +13,7 @@ import { Arrows, Quiver } from "./quiver";
 import { Slab } from "./slab";
 import { SurfaceFinder } from "./surfaces";
 
-export type Look = "spheres" | "surface";
+export type Look = "spheres" | "surface" | "none";
 export type Tint = "plain" | "displacement" | "amplitude" | "domain";
 export type Beside = "off" | "under" | "beside";
 const GRID = 64; // voxels along an edge, of the density of a model

@@ -46,6 +46,7 @@ export interface Job {
   linear: string[];
   axes: { direction: number[]; offset: number }[];
   paths: Record<string, number[][]>;
+  closed: string[]; // paths that come back to their first point
   motions: Motion[];
   domains: { name: string; inside: string }[]; // bits of the Gaussians
   training: Training | null; // null of a job that is trained

@@ -43,8 +43,8 @@ def read_exploration(
     CheckpointError
         If a file of it is malformed, or has not one row per particle.
     """
+    from cryomix.commands.path_desk import JobPathDesk, read_paths
     from cryomix.commands.rebuilt_maps import find_curves, find_maps
-    from cryomix.files.checkpoint import read_array
     from cryomix.files.training import read_history, read_latents, read_model
     from cryomix.viewer.exploration import Exploration
 
@@ -57,13 +57,12 @@ def read_exploration(
         return _add_unfinished(seen, job, before)
     model = read_model(job.model)
     decoding = _make_decoding(model, read_latents(job.latents, model.settings.latent_size))
-    size = decoding.latent.shape[1]
-    paths = {path.stem: read_array(path) for path in sorted(job.trajectories.glob("*.npy"))}
     return replace(
         seen,
         decoding=decoding,
         columns=tuple(_columns(job, decoding)),
-        paths={k: path for k, path in paths.items() if path.ndim == 2 and path.shape[1] == size},
+        paths=read_paths(job, decoding.latent.shape[1]),
+        path_desk=JobPathDesk(job, decoding),
         motions=_read_motions(job),
         domains=_read_domains(job, len(decoding.neutral)) | dict(domains or {}),
         maps=partial(find_maps, job),

@@ -52,12 +52,12 @@ def view(
     """Explore a job in the browser: drag over the particles, and the molecule follows.
 
     Maps of the particles, models at any place of them, motions, and selections to export or to
-    rebuild maps from. Works without a network, on this machine only; the address holds a secret.
-    It is the same at each start, so that an open page goes on when the explorer is started again:
-    JOB/.view.json, which only you can read, keeps it. Besides, writes only into JOB/selections. New
-    results of the job are shown as they come; of one that is being trained, after each epoch the
-    scores, the latents as the encoder gave them in it, and the models of its decoder. Ctrl-C ends
-    it.
+    rebuild maps from; paths drawn on the map, to keep, play and rebuild maps along. Works without
+    a network, on this machine only; the address holds a secret. It is the same at each start, so
+    that an open page goes on when the explorer is started again: JOB/.view.json, which only you can
+    read, keeps it. Besides, writes only selections, paths and maps into JOB. New results of the job
+    are shown as they come; of one that is being trained, after each epoch the scores, the latents
+    as the encoder gave them in it, and the models of its decoder. Ctrl-C ends it.
 
         cryomix view job
         cryomix view job --no-browser --port 8765

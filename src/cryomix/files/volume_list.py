@@ -83,3 +83,32 @@ def remove_unfinished(folder: Path, name: str) -> None:
                 empty.rmdir()
     except OSError as error:
         raise cannot_write(folder, error) from error
+
+
+def remove_unlisted(folder: Path, pattern: str) -> None:
+    """Take away maps whose names match `pattern`, such as ``curve*``, and are not in the list.
+
+    They are those of a program that was stopped: it lists its maps when all are written.
+
+    Raises
+    ------
+    CheckpointError
+        If the list is malformed.
+    OutputError
+        If a file cannot be taken away.
+    """
+    listed = read_volume_list(folder)
+    try:
+        for whole in folder.glob(f"{pattern}.mrc"):
+            if whole.stem in listed:
+                continue
+            for half in ("_half1", "_half2", ""):
+                (folder / f"{whole.stem}{half}.mrc").unlink(missing_ok=True)
+            (folder / "fsc" / f"{whole.stem}.csv").unlink(missing_ok=True)
+        for part in (*folder.glob(f".{pattern}*.part"), *folder.glob(f"fsc/.{pattern}*.part")):
+            part.unlink(missing_ok=True)
+        for empty in (folder / "fsc", folder):
+            if empty.is_dir() and not any(empty.iterdir()):
+                empty.rmdir()
+    except OSError as error:
+        raise cannot_write(folder, error) from error

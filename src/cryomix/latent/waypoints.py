@@ -49,16 +49,20 @@ def smooth_through(
 
 
 def around_circle(
-    center: Float[Tensor, "latent"], plane: Float[Tensor, "2 latent"], radius: float
+    center: Float[Tensor, "latent"],
+    plane: Float[Tensor, "2 latent"],
+    radius: float,
+    second_radius: float | None = None,
 ) -> Float[Tensor, "points latent"]:
-    """A circle about `center` in the plane of two orthonormal directions.
+    """A circle about `center` in the plane of two orthonormal directions, or an ellipse along them.
 
     It starts along the first direction and goes towards the second; its last point is its first.
     """
     angle = torch.arange(_CIRCLE_POINTS + 1, dtype=torch.float64) * 2 * math.pi / _CIRCLE_POINTS
     angle[-1] = 0
     turn = torch.stack([angle.cos(), angle.sin()], dim=1)
-    return (center.double() + radius * (turn @ plane.double())).to(center)
+    reach = turn.new_tensor([radius, radius if second_radius is None else second_radius])
+    return (center.double() + (reach * turn) @ plane.double()).to(center)
 
 
 def typical_radius(

@@ -12,6 +12,7 @@ from torch import Tensor
 from cryomix.imaging.gaussians import GaussianModel
 from cryomix.imaging.volume import Volume
 from cryomix.viewer.latent_axes import LatentAxes
+from cryomix.viewer.path_plan import PathDesk
 
 Kind = Literal["number", "category", "angle", "named"]
 
@@ -40,6 +41,22 @@ class Column:
     kind: Kind
     read: "Callable[[], Float[np.ndarray, 'particles'] | Groups]"
     groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPath:
+    """A path of the job.
+
+    Attributes
+    ----------
+    latent
+        Its steps.
+    is_closed
+        Whether the step after the last is the first.
+    """
+
+    latent: Float[np.ndarray, "steps latent"]
+    is_closed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +245,11 @@ class Exploration:
     decoding
         None before that.
     columns, paths, motions
-        Whatever the job has of them. Paths are latents in rows.
+        Whatever the job has of them.
     domains
         Which Gaussians are in each, by name.
+    path_desk
+        What can be done with paths; None before the training has ended.
     maps
         Rebuilt from particles, by name, as they are there at each call; read when asked for.
     curves
@@ -250,7 +269,8 @@ class Exploration:
     desk: Desk
     decoding: Decoding | None = None
     columns: tuple[Column, ...] = ()
-    paths: Mapping[str, Float[np.ndarray, "steps latent"]] = field(default_factory=dict)
+    paths: Mapping[str, KeptPath] = field(default_factory=dict)
+    path_desk: PathDesk | None = None
     motions: tuple[LocalMotion, ...] = ()
     domains: Mapping[str, Bool[np.ndarray, "gaussians"]] = field(default_factory=dict)
     maps: Callable[[], Mapping[str, Callable[[], Volume]]] = dict

@@ -77,6 +77,16 @@ class Neighborhood:
         """How far the nearest 50 reach at `place`, over the median of all particles."""
         return float(self._reach(place[None])[0]) / self._typical
 
+    def reaches(self, place: Float[np.ndarray, "places axes"]) -> Float[np.ndarray, "places"]:
+        """`reach` at each of many places."""
+        reach: Float[np.ndarray, "places"] = self._reach(place) / self._typical
+        return reach
+
+    def count_within(self, place: Float[np.ndarray, "places axes"]) -> Int64[np.ndarray, "places"]:
+        """Particles no farther than the nearest 50 of the median particle reach."""
+        found = self._tree.query_ball_point(place, self._typical, return_length=True)
+        return np.asarray(found, np.int64)
+
     def _reach(self, place: Float[np.ndarray, "places axes"]) -> Float[np.ndarray, "places"]:
         distance, _ = self._tree.query(place, k=[min(CROWD, len(self._finite))])
         farthest: Float[np.ndarray, "places"] = distance[:, 0]

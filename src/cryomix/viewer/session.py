@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import re
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,12 +15,12 @@ from cryomix.errors import CryomixError, OptionError
 from cryomix.viewer.background import Background, Task
 from cryomix.viewer.exploration import Decoding, Exploration, HalfMapCurve, Rule
 from cryomix.viewer.frames import read_question, write_answer, write_map, write_stale
+from cryomix.viewer.path_talk import PATH_ACTS, PathTalk, require_name
 from cryomix.viewer.snapshot import Snapshot
 from cryomix.viewer.turns import measure_turns, turn_told
 
-# Rows and latents mean others in another version of the job.
-_OF_VERSION = ("nearest", "keep", "rebuild", "measure")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+# Rows, columns and latents mean others in another version of the job.
+_OF_VERSION = ("nearest", "keep", "rebuild", "measure", "lay path", "measure path")
 
 
 class Session:
@@ -89,7 +88,8 @@ class Session:
                  "groups": column.groups}
                 for column in seen.columns
             ],
-            "paths": {name: path.tolist() for name, path in seen.paths.items()},
+            "paths": {name: path.latent.tolist() for name, path in seen.paths.items()},
+            "closed": [name for name, path in seen.paths.items() if path.is_closed],
             "motions": [
                 {"name": motion.name, "direction": motion.direction.tolist(), "low": motion.low,
                  "high": motion.high}
@@ -217,12 +217,10 @@ class Session:
         if what in ("keep", "rebuild"):
             if self.snapshot.exploration.progress is not None:
                 raise OptionError("selections can be written once the job is trained")
-            name = str(message["name"])
-            if not _NAME.fullmatch(name):
-                raise OptionError(
-                    f"a name must be letters, digits, - and _, at most 64, got {name!r}"
-                )
+            name = require_name(message["name"])
             return await self._use(name, message, rebuild=what == "rebuild")
+        if what in PATH_ACTS:
+            return await PathTalk(self.snapshot, self.background).act(str(what), message)
         if what == "pulse":
             return {}
         if what == "cancel":
