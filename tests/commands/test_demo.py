@@ -47,5 +47,6 @@ def _say_the_true_motion(job):
     told = re.search(r"Its centre travels ([0-9.]+)\sÅ", page)
     assert told
     assert float(told[1]) == pytest.approx(length, rel=0.15)
+    assert "one continuous group" in page  # a row of 20 states
     assert len(page.encode()) < 5_000_000
     assert set(re.findall(r"https?://[^/\"'\s<)]+", page)) == {"https://doi.org"}

@@ -5,7 +5,7 @@ import torch
 
 from cryomix.imaging.gaussians import GaussianModel
 from cryomix.latent.clusters import Clusters
-from cryomix.report.content import EpochScore, InputFacts, ReportContent
+from cryomix.report.content import DecodedPath, EpochScore, InputFacts, ReportContent
 from cryomix.report.findings import (
     describe_motion,
     find_motion,
@@ -136,3 +136,30 @@ def test_key_numbers(content):
     assert numbers["Gaussians"] == "400"
     assert numbers["continuous group"] == "1"
     assert numbers["best map of a cluster"] == "12.5 Å"
+
+
+def _arm_that_moves(first: int, way: float) -> DecodedPath:
+    """Two arms of 10 Gaussians beside a core of 40; that from `first` on goes `way` Å up."""
+    generator = torch.Generator().manual_seed(3)
+    center = 10 * torch.randn(60, 3, generator=generator)
+    center[40:] *= 0.4
+    center[40:50, 0] += 50
+    center[50:, 0] -= 50
+    steps = center.expand(4, 60, 3).clone()
+    steps[:, first : first + 10, 1] += torch.linspace(0, way, 4)[:, None]
+    models = GaussianModel(steps, torch.ones(4, 60), torch.full((4, 60), 4.0))
+    return DecodedPath(name=f"along arm {first}", models=models)
+
+
+def test_a_second_part_that_moves_along_another_path_is_told_and_the_same_one_is_not():
+    motions = [find_motion(_arm_that_moves(first, way)) for first, way in ((40, 30), (50, 20))]
+    text = _told(summarize(ReportContent(title="x"), motions))
+    assert text.count("Another part moves") == 1
+    assert "Another part moves along arm 50: 17 % of the mass" in text
+    assert float(text.split("whose centre travels ")[1].split(" Å")[0]) == pytest.approx(
+        20, rel=0.1
+    )
+    same = [motions[0], find_motion(_arm_that_moves(40, 20))]
+    assert "Another part" not in _told(summarize(ReportContent(title="x"), same))
+    little = [motions[0], find_motion(_arm_that_moves(50, 2))]
+    assert "Another part" not in _told(summarize(ReportContent(title="x"), little))

@@ -168,7 +168,7 @@ def test_commands_in_statements_are_shown_as_code_and_nothing_else_is(content):
 
 
 def test_nothing_stands_before_what_was_found_where_nothing_varies(content):
-    history = tuple(replace(row, training=0.1, held_out=0.1) for row in content.history)
+    history = tuple(replace(row, training=-0.1, held_out=-0.1) for row in content.history)
     text = _parse(build_page(replace(content, history=history))).text
     assert text.index("No variation has been shown (see beside)") < text.index(
         "one continuous group"

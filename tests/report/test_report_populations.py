@@ -70,7 +70,10 @@ def test_a_barrier_in_one_measure_of_length_only_divides_nothing():
     even = make_populations(one=True)
     length = even.length.clone()
     length[6:9] *= 7
-    assert "one population" in _told(summarize_populations(replace(even, length=length)))
+    stretched = replace(even, length=length)
+    assert "one population" in _told(summarize_populations(stretched))
+    assert "it parts nothing" in _told(judge_populations(stretched))
+    assert "it parts nothing" not in _told(judge_populations(even))
 
 
 def test_wide_intervals_say_that_nothing_can_be_said():

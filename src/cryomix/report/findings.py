@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from cryomix.latent.flow import DensityFlow, MovingGroup, follow_density, largest_moving_group
 from cryomix.report.content import DecodedPath, ReportContent
 
+_ANOTHER = 0.3  # a part that shares less with those told is another one
+_LARGE = 0.1  # of the mass
+_FAR = 3.0  # Å
 _COUNTED = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -180,12 +183,9 @@ def tell_headline(content: ReportContent, motions: list[PathMotion]) -> str:
             how, way = "goes round a closed way of", _way_round(group)
         else:
             how, way = "travels", group.path_length
-        where = "In the largest group" if groups > 1 else "One continuous group of particles"
-        sign = "," if groups > 1 else ":"
-        told.append(
-            f"{where}{sign} a part that holds {100 * group.mass:.0f} % of the mass {how} "
-            f"{way:.1f} Å."
-        )
+        where = "In the largest group," if groups > 1 else "One continuous group of particles:"
+        share = f"{100 * group.mass:.0f} %"
+        told.append(f"{where} a part that holds {share} of the mass {how} {way:.1f} Å.")
     return " ".join(told)
 
 
@@ -221,10 +221,30 @@ def _about_axes(content: ReportContent) -> list[Finding]:
 
 
 def _about_motion(motions: list[PathMotion]) -> list[Finding]:
-    return [
+    findings = [
         Finding(f"{motion.path.name[:1].upper()}{motion.path.name[1:]}: {describe_motion(motion)}")
         for motion in motions[:1]
     ]
+    told = motions[:1]
+    for motion in motions[1:]:
+        group = motion.group
+        is_new = all(_shared(motion, other) < _ANOTHER for other in told)
+        if is_new and group.mass > _LARGE and group.path_length > _FAR:
+            told.append(motion)
+            text = (
+                f"Another part moves {motion.path.name}: {100 * group.mass:.0f} % of the mass, "
+                f"whose centre travels {group.path_length:.1f} Å."
+            )
+            findings.append(Finding(text))
+    return findings
+
+
+def _shared(motion: PathMotion, other: PathMotion) -> float:
+    """How much of the part that moves along one path moves along another, too."""
+    models = motion.path.models
+    mass = (models.amplitude * models.width**3).mean(dim=0)
+    own, others = motion.group.share.mean(dim=0), other.group.share.mean(dim=0)
+    return float((mass * own.minimum(others)).sum() / (mass * own).sum().clamp_min(1e-30))
 
 
 def _about_maps(content: ReportContent) -> list[Finding]:

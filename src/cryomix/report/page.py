@@ -237,10 +237,10 @@ def _show_path(motion: PathMotion, number: int) -> _PathSection:
 
 def _caption(rebuilt: RebuiltMap) -> str:
     """How fine a map is, and how many particles it is worth from coarse to fine shells."""
-    count = f"{rebuilt.particles:,} particles"
+    count = f"{rebuilt.particles:,}"
     if rebuilt.finest_particles is not None:
-        count = f"{rebuilt.particles:,} to {rebuilt.finest_particles:,} particles"
-    return f"{rebuilt.resolution:.1f} Å, {count}" if rebuilt.resolution else count
+        count += f" to {rebuilt.finest_particles:,}"
+    return f"{rebuilt.resolution:.1f} Å; {count}" if rebuilt.resolution else count
 
 
 def _pictures(

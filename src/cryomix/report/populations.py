@@ -45,6 +45,12 @@ def judge_populations(populations: Populations) -> list[Finding]:
             "closer to each other than about twice that would look like one."
         )
     ]
+    if len(_wells_by_length(populations)) > len(_wells(populations)):
+        text = (
+            "Where the figure shows a barrier and yet no lack of particles, Gaussians pass density "
+            "on to each other, and the path is long for that: it parts nothing."
+        )
+        findings.append(Finding(text, "bad"))
     gap = populations.free_energy_high_kt - populations.free_energy_low_kt
     unsure = (gap > _UNSURE).nonzero()[:, 0]
     if len(unsure):
@@ -60,9 +66,24 @@ def judge_populations(populations: Populations) -> list[Finding]:
 def _wells(populations: Populations) -> list[Well]:
     """Wells along the path, as few as two measures of length agree on.
 
-    States that follow each other in short steps leave dips between them, so each stretch is
-    smoothed with its neighbours. And where one Gaussian passes density on to the next, a little way
-    in latent space is a long one in Å: only what divides the particles in both is a barrier.
+    Where one Gaussian passes density on to the next, a little way in latent space is a long one in
+    Å: only what divides the particles in both is a barrier.
+    """
+    return min(_wells_by_length(populations), _wells_by_latent(populations), key=len)
+
+
+def _wells_by_length(populations: Populations) -> list[Well]:
+    return _smooth_wells(populations, populations.length.double())
+
+
+def _wells_by_latent(populations: Populations) -> list[Well]:
+    return _smooth_wells(populations, torch.ones_like(populations.length.double()))
+
+
+def _smooth_wells(populations: Populations, length: Float[Tensor, "stretches"]) -> list[Well]:
+    """Wells of a density per length, each stretch smoothed with its neighbours.
+
+    States that follow each other in short steps leave dips between them, which part nothing.
     """
     closed = populations.is_closed
     smoothing = line_smoothing(len(populations.share), 1.0, closed).double()
@@ -70,12 +91,8 @@ def _wells(populations: Populations) -> list[Well]:
         (part.double() @ smoothing.mT).clamp_min(1e-6)
         for part in (populations.share, populations.draws)
     )
-    length = smoothing @ populations.length.double()
-    found = [
-        find_wells(-(share / measure).log(), -(drawn / measure).log(), closed)
-        for measure in (length, torch.ones_like(length))
-    ]
-    return min(found, key=len)
+    smooth = smoothing @ length
+    return find_wells(-(share / smooth).log(), -(drawn / smooth).log(), closed)
 
 
 def _compare(populations: Populations, first: Well, second: Well) -> str:
