@@ -82,6 +82,9 @@ def test_the_map_is_renewed_after_each_epoch_and_at_the_end(serve, open_page, tr
     page.click("#pin-b")
     assert page.inner_text("#commands") == ""  # they would be of other latents than these
 
+    # That colour ends with the training; a page that asks for it a moment too late is refused it.
+    page.select_option("#shade", "")
+    wait_for(page, "window.cryomix.shade === ''")
     training.end_epoch(decays=4)
     wait_for(page, "document.getElementById('strip-told').textContent.startsWith('trained for 3')")
     wait_for_map(page, training.end())

@@ -1,6 +1,6 @@
 /** The molecule: one model, another beside or under it, a map over it, and arrows. */
 
-import { AmbientLight, DirectionalLight, Scene, Vector3, WebGLRenderer } from "three";
+import { AmbientLight, Box3, DirectionalLight, Scene, Vector3, WebGLRenderer } from "three";
 import { Axis, AxisMarks } from "./axismarks";
 import { Ball, distance, placeOf } from "./balls";
 import { Rgb, diverging, hexColor, motion } from "./colors";
@@ -103,11 +103,12 @@ export class ModelView {
   private measure(): void {
     const { neutral, extent } = this;
     const count = neutral.amplitude.length;
-    extent.middle.set(0, 0, 0);
-    for (let i = 0; i < count; i++) extent.middle.add(placeOf(neutral, i).divideScalar(count));
+    const box = new Box3();
+    for (let i = 0; i < count; i++) box.expandByPoint(placeOf(neutral, i));
+    box.getCenter(extent.middle);
     extent.reach = 10;
     for (let i = 0; i < count; i++) {
-      const away = placeOf(neutral, i).distanceTo(extent.middle) + 1.5 * neutral.width[i];
+      const away = placeOf(neutral, i).distanceTo(extent.middle) + 2 * neutral.width[i];
       extent.reach = Math.max(extent.reach, away);
     }
     const sorted = neutral.amplitude.slice().sort();
