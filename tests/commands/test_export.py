@@ -142,7 +142,10 @@ def test_rows_blocks_and_columns_come_out_as_they_were(job, tmp_path):
         ("__import__('os')", "--select takes cluster:1,3, latent1>0.5, "),
         ("pca1>0", "there is no pca1, because pca.npy is missing"),
         ("rlnNothing>0", "particles.star: data_particles (with data_optics) lacks _rlnNothing"),
-        ("rlnMicrographName>0", "_rlnMicrographName must be a number, got '0000 x' in row 1"),
+        (
+            "rlnMicrographName>0",
+            "_rlnMicrographName must be a finite number, got '0000 x' in row 1",
+        ),
         ("cluster:4", "--select cluster:4: clusters are numbered from 1 to 3, got 4"),
         ("cluster:0", "--select cluster:0: clusters are numbered from 1 to 3, got 0"),
         ("nearest:5:axis7:1", "no trajectory 'axis7'; there is axis1"),
