@@ -5,6 +5,8 @@ import json
 import queue
 import struct
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -215,3 +217,29 @@ def test_the_example_of_the_documents_runs(job, monkeypatch):
         names["explorer"].latent, np.load(job.latents)[names["explorer"].selection].mean(0)
     )
     names["explorer"].close()
+
+
+def test_models_are_decoded_by_one_thread_and_the_notebook_keeps_its_own(desk, monkeypatch):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        decoding = desk.widget._session.snapshot.decoding
+        used = []
+
+        def decode(latent):
+            used.append(torch.get_num_threads())
+            return decoding.decode(latent)
+
+        monkeypatch.setattr(
+            type(desk.widget._session.snapshot), "decoding", replace(decoding, decode=decode)
+        )
+        desk.ask("hello")
+        version = desk.text()["job"]["version"]
+        desk.ask("frame", question(1, version, 0, 0, 0))
+        desk.hear()
+        assert used == [1]
+        assert torch.get_num_threads() == 2
+        with ThreadPoolExecutor(1) as later:
+            assert later.submit(torch.get_num_threads).result() == 2
+    finally:
+        torch.set_num_threads(before)

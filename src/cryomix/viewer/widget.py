@@ -19,7 +19,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache
 from importlib.resources import files
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import unquote
 
@@ -238,10 +238,21 @@ def _start_loop() -> asyncio.AbstractEventLoop:
     """A loop in a thread of its own.
 
     A cell that computes holds up the kernel's loop, and some notebooks bring messages in threads
-    without one. What runs in the background goes on beside both.
+    without one. What runs in the background goes on beside both. One model is decoded by one
+    thread, as in ``cryomix view``; how many the notebook's own computations take is not touched.
     """
     loop = asyncio.new_event_loop()
-    Thread(target=loop.run_forever, name="cryomix explorer", daemon=True).start()
+    began = Event()
+
+    def run() -> None:
+        torch.set_num_threads(1)
+        began.set()
+        loop.run_forever()
+
+    threads = torch.get_num_threads()
+    Thread(target=run, name="cryomix explorer", daemon=True).start()
+    began.wait()
+    torch.set_num_threads(threads)  # of threads that begin from now on
     return loop
 
 
