@@ -209,6 +209,7 @@ def test_arrows_are_relative_to_what_is_held_and_of_what_is_seen(serve, open_pag
         page.focus("#over")
         page.keyboard.press(key)
     page.select_option("[aria-label='how foot is seen']", "hidden")
+    wait_for(page, f"{VIEW}.quiver.children.length > 0 && {STILL}")
     matrix = numbers(page, f"{VIEW}.quiver.children[0].instanceMatrix.array").reshape(-1, 4, 4)
     neutral = make_hinged().decoder.neutral.center.numpy()
     starts = [int(np.abs(neutral - place).sum(1).argmin()) for place in matrix[:, 3, :3]]

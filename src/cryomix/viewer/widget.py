@@ -246,6 +246,7 @@ def _start_loop() -> asyncio.AbstractEventLoop:
 
     def run() -> None:
         torch.set_num_threads(1)
+        torch.get_num_threads()  # a thread takes the number of all at its first use, then keeps it
         began.set()
         loop.run_forever()
 
