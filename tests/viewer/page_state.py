@@ -20,8 +20,10 @@ def wait_for(page: Any, condition: str, seconds: float = 30) -> None:
 
 
 def drag(page, *places):
-    """Press at the first place of the map, in shares of its size, and go to the others."""
-    box = page.locator("#over").bounding_box()
+    """Press at the first place of the first map, in shares of its size, and go to the others."""
+    over = page.locator("#over").first
+    over.scroll_into_view_if_needed()
+    box = over.bounding_box()
     points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
     page.mouse.move(*points[0])
     page.mouse.down()

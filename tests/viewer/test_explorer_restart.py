@@ -10,15 +10,13 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import torch
-from page_state import drag, wait_for
+from page_state import IDLE, drag, numbers, require_decoded, wait_for
 
 from cryomix.files.checkpoint import write_array
 from cryomix.imaging.gaussians import GaussianModel
 from cryomix.latent.reduction import fit_pca
-from cryomix.viewer.frames import write_answer
 
 STATE = "document.querySelector('#state').innerText"
-IDLE = "window.cryomix.connection.sent.size === 0 && !window.cryomix.connection.queue"
 CHOSEN = "Array.from(window.cryomix.map.selection.chosen)"
 
 
@@ -29,19 +27,6 @@ def _look_often(monkeypatch):
 
 def port_of(address):
     return urlsplit(address).port
-
-
-def numbers(page, name):
-    return np.float32(page.evaluate(f"Array.from(window.cryomix.{name})"))
-
-
-def require_decoded(page, arm):
-    """What is shown is, byte for byte, the model of the latent that is shown."""
-    latent = numbers(page, "latest.latent")
-    frame = write_answer(0, latent, arm.decode(torch.from_numpy(latent)[None])[0], 0.0)
-    parts = [numbers(page, f"latest.model.{part}") for part in ("center", "amplitude", "width")]
-    assert np.concatenate(parts).tobytes() == frame[16 + latent.nbytes :]
-    return latent
 
 
 def look_around(page):

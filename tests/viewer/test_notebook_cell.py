@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from notebook_host import Notebook
-from page_state import wait_for
+from page_state import drag, wait_for
 
 from cryomix.latent.reduction import fit_pca
 from cryomix.viewer.frames import write_answer
@@ -22,19 +22,6 @@ def notebook(browser):
     yield opened
     opened.end()
     assert opened.complaints == []
-
-
-def drag(page, number, *places):
-    """As `page_state.drag`, on the map of one of the cells."""
-    over = page.locator("#over").nth(number)
-    over.scroll_into_view_if_needed()
-    box = over.bounding_box()
-    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*point)
-    page.mouse.up()
 
 
 def numbers(page, name):
@@ -60,7 +47,7 @@ def wait_until(page, condition):
 def test_what_is_dragged_and_chosen_is_known_to_python(notebook, job, arm):
     widget, page = Explorer(job.path), notebook.page
     explorer = notebook.show(widget)
-    drag(page, 0, (0.3, 0.4), *((0.3 + 0.02 * step, 0.4) for step in range(15)))
+    drag(page, (0.3, 0.4), *((0.3 + 0.02 * step, 0.4) for step in range(15)))
     wait_for(page, IDLE.format(explorer))
     shown = numbers(page, f"{explorer}.motion.current.latent")
     place = page.evaluate(f"{explorer}.map.cursor")
@@ -74,7 +61,7 @@ def test_what_is_dragged_and_chosen_is_known_to_python(notebook, job, arm):
     )
 
     page.click("[data-tool=lasso]")
-    drag(page, 0, (0.3, 0.3), (0.6, 0.3), (0.6, 0.7))
+    drag(page, (0.3, 0.3), (0.6, 0.3), (0.6, 0.7))
     chosen = np.flatnonzero(page.evaluate(f"Array.from({explorer}.map.selection.chosen)"))
     assert len(chosen) > 50
     wait_until(page, lambda: np.array_equal(widget.selection, chosen))
@@ -109,7 +96,7 @@ def test_two_explorers_and_two_pages_of_one(notebook, job, bare_job):
     page = notebook.page
     first, second = Explorer(job.path), Explorer(job.path)
     cells = [notebook.show(widget, 800) for widget in (first, first, second)]
-    drag(page, 0, (0.6, 0.4), (0.62, 0.4))
+    drag(page, (0.6, 0.4), (0.62, 0.4))
     # The other page of the same widget follows; the other widget does not.
     wait_until(page, lambda: first.latent.any())
     wait_for(
